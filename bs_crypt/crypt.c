@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* The table of engines, and what each must prove before it touches data. */
+#include "crypt.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "report.h"
+
+/*
+ * Known answers: sector 3 (512 bytes) of a volume with key bytes 00 01 02 …, plaintext bytes
+ * 00 01 … ff 00 01 …: the first and last 16 bytes of its ciphertext. Computed with openssl(1) from
+ * the definition in crypt.h; tests/unit/test_crypt.c computes them again in that way.
+ */
+static const struct known_answer {
+	enum cipher_id id;
+	uint8_t head[16];
+	uint8_t tail[16];
+} answers[] = {
+	{CIPHER_AES_CBC_ESSIV,
+		{0x36, 0x6f, 0xaa, 0x2e, 0xcf, 0x75, 0x97, 0x93, 0x11, 0xa4, 0xb8, 0x2c, 0xd5, 0x87,
+			0x89, 0x58},
+		{0x57, 0xd8, 0x33, 0xdb, 0xf0, 0x28, 0x3e, 0x19, 0x08, 0xcb, 0x50, 0x22, 0xaa, 0xba,
+			0xf7, 0x5d}},
+	{CIPHER_AES_XTS,
+		{0x03, 0xd1, 0x4e, 0x10, 0x53, 0xa7, 0xbc, 0xf9, 0x55, 0xad, 0x77, 0x2d, 0x3a, 0x22,
+			0xb2, 0x44},
+		{0x2a, 0xdb, 0x64, 0x1f, 0x62, 0xaf, 0x5a, 0x3c, 0x32, 0x99, 0xc6, 0x70, 0x7e, 0xe8,
+			0x08, 0xe7}},
+};
+
+enum { KAT_SECTOR = 3, KAT_SECTOR_BYTES = 512 };
+
+static void fill(uint8_t *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		data[i] = (uint8_t)i;
+}
+
+static const struct known_answer *answer_for(enum cipher_id id)
+{
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		if (answers[i].id == id)
+			return &answers[i];
+	}
+	return NULL;
+}
+
+static int test_both_ways(const struct crypt_engine *engine, struct crypt_context *ctx,
+	const struct known_answer *answer)
+{
+	uint8_t plain[KAT_SECTOR_BYTES], data[KAT_SECTOR_BYTES];
+
+	fill(plain, sizeof(plain));
+	memcpy(data, plain, sizeof(data));
+	if (engine->encrypt(ctx, data, sizeof(data), KAT_SECTOR))
+		return -EIO;
+	if (memcmp(data, answer->head, 16) || memcmp(data + sizeof(data) - 16, answer->tail, 16))
+		return -EIO;
+	if (engine->decrypt(ctx, data, sizeof(data), KAT_SECTOR))
+		return -EIO;
+	return memcmp(data, plain, sizeof(data)) ? -EIO : 0;
+}
+
+static int test_cipher(const struct crypt_engine *engine, const struct cipher *cipher)
+{
+	uint8_t key[CIPHER_KEY_MAX];
+	const struct known_answer *answer = answer_for(cipher->id);
+
+	fill(key, sizeof(key));
+	struct crypt_context *ctx =
+		answer ? engine->context_new(cipher, key, KAT_SECTOR_BYTES) : NULL;
+	int rc = ctx ? test_both_ways(engine, ctx, answer) : -EIO;
+	engine->context_free(ctx);
+	return rc;
+}
+
+int crypt_self_test(const struct crypt_engine *engine)
+{
+	for (size_t i = 0; cipher_at(i); i++) {
+		int rc = test_cipher(engine, cipher_at(i));
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* Best first. */
+static struct {
+	const struct crypt_engine *engine;
+	enum { UNTRIED, GOOD, BAD } verdict;
+} engines[] = {
+	{&crypt_openssl, UNTRIED},
+};
+
+static bool works(size_t i)
+{
+	if (engines[i].verdict == UNTRIED) {
+		engines[i].verdict = crypt_self_test(engines[i].engine) ? BAD : GOOD;
+		if (engines[i].verdict == BAD)
+			report_error("crypto engine %s failed its self-test and is not used",
+				engines[i].engine->name);
+	}
+	return engines[i].verdict == GOOD;
+}
+
+int crypt_engine_find(const char *name, const struct crypt_engine **engine)
+{
+	int rc = -ENOENT;
+
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+		const struct crypt_engine *e = engines[i].engine;
+		if ((*name && strcmp(name, e->name)) || !e->available())
+			continue;
+		if (works(i)) {
+			*engine = e;
+			return 0;
+		}
+		rc = -EIO;
+	}
+	return rc;
+}

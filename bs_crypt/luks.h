@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * The LUKS2 header of a volume, through libcryptsetup, in user space alone. The header is read once,
+ * when the volume is opened; checking a key later touches memory only, so that a hung disk cannot
+ * hold up the thread that also revokes keys.
+ */
+#ifndef BS_CRYPT_LUKS_H
+#define BS_CRYPT_LUKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto.h"
+
+struct luks;
+
+/* What the header says of its one data segment. */
+struct luks_segment {
+	char uuid[PROTO_UUID_BYTES];
+	char cipher[PROTO_CIPHER_BYTES]; /* such as aes-cbc-essiv:sha256 */
+	uint32_t sector_bytes;
+	uint64_t data_offset_bytes;
+};
+
+/*
+ * Reads the header of the file open as fd. The caller owns *luks. -EINVAL: no LUKS2 header, or one
+ * with integrity protection, an IV offset or overlong names, none of which tgt-crypt volumes have.
+ */
+int luks_read(int fd, struct luks **luks) __attribute__((warn_unused_result));
+
+/* Lives as long as luks. */
+const struct luks_segment *luks_segment(const struct luks *luks);
+
+/* Whether key is the volume's, by the header's digest. 0, -EPERM if it is not, or -errno. */
+int luks_verify_key(struct luks *luks, const uint8_t *key, size_t key_bytes)
+	__attribute__((warn_unused_result));
+
+/* NULL is allowed. */
+void luks_free(struct luks *luks);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* bs-type crypt: the backing-store template that tgtd loads, and the life of its LUNs. */
+#include "command.h"
+#include "complete.h"
+#include "harden.h"
+#include "pool.h"
+#include "report.h"
+#include "volume.h"
+
+enum { WHY_BYTES = 512 };
+
+/*
+ * Plugins see tgt's structs raw and there is no ABI version. What can be checked is whether the
+ * running tgtd lays them out as the headers of the build did: its own rdwr template must look as
+ * they say, and so must the LUN that it hands over.
+ */
+static int check_tgt(const struct scsi_lu *lu)
+{
+	const struct backingstore_template *rdwr = get_backingstore_template("rdwr");
+
+	if (rdwr && !strcmp(rdwr->bs_name, "rdwr") &&
+		rdwr->bs_datasize == (int)sizeof(struct bs_thread_info) &&
+		rdwr->bs_oflags_supported == (O_SYNC | O_DIRECT) && lu->bst &&
+		!strcmp(lu->bst->bs_name, "crypt") && lu->blk_shift >= 9 && lu->blk_shift <= 16)
+		return 0;
+	report_error("built for another tgtd (headers of tgt " BS_CRYPT_TGT_VERSION
+		     "): install the tgt-crypt "
+		     "that belongs to this tgt");
+	return -EPROTO;
+}
+
+/* Once in a process, at its first LUN: earlier, tgtd has not finished starting. */
+static int prepare_process(void)
+{
+	int rc = harden_process();
+
+	if (rc)
+		report_error("cannot make tgtd undumpable: %s", strerror(-rc));
+	if (!rc) {
+		rc = complete_init();
+		if (rc)
+			report_error("cannot join tgtd's event loop: %s", strerror(-rc));
+	}
+	return rc;
+}
+
+static int take_options(struct scsi_lu *lu, const char *bsopts)
+{
+	struct crypt_lun *lun = crypt_lun(lu);
+	char why[WHY_BYTES] = "out of memory";
+	int rc = opts_parse(bsopts, &lun->opts, why, sizeof(why));
+
+	if (rc)
+		report_error("%s", why);
+	return rc;
+}
+
+static int join_pool(const struct crypt_lun *lun)
+{
+	int rc = pool_get(lun->opts.threads);
+
+	if (rc == -EBUSY)
+		report_error(
+			"threads=%u: this tgtd runs %u for all its LUNs; give every LUN the same",
+			lun->opts.threads, pool_workers());
+	else if (rc)
+		report_error("cannot start the worker threads: %s", strerror(-rc));
+	return rc;
+}
+
+static tgtadm_err crypt_init(struct scsi_lu *lu, char *bsopts)
+{
+	if (check_tgt(lu))
+		return TGTADM_INVALID_REQUEST;
+	if (lu->dev_type_template.type != TYPE_DISK) {
+		report_error("device-type: bs-type crypt serves disks only");
+		return TGTADM_INVALID_REQUEST;
+	}
+	if (prepare_process() || take_options(lu, bsopts) || join_pool(crypt_lun(lu)))
+		return TGTADM_INVALID_REQUEST;
+	command_mend_opcodes(lu);
+	return TGTADM_SUCCESS;
+}
+
+static void crypt_exit(struct scsi_lu *lu)
+{
+	(void)lu;
+	pool_put();
+}
+
+static int crypt_open(struct scsi_lu *lu, char *path, int *fd, uint64_t *size)
+{
+	struct crypt_lun *lun = crypt_lun(lu);
+	char why[WHY_BYTES];
+
+	int rc = volume_open(path, &lun->opts, 1U << lu->blk_shift, lu->bsoflags & O_SYNC,
+		&lun->volume, why, sizeof(why));
+	if (rc) {
+		report_error("%s: %s", path, why);
+		return rc;
+	}
+	*fd = -1; /* tgt itself reads no ciphertext: GET LBA STATUS then calls every block mapped */
+	*size = volume_size_bytes(lun->volume);
+	if (volume_read_only(lun->volume))
+		lu->attrs.readonly = 1;
+	if (!lu->attrs.no_auto_lbppbe)
+		update_lbppbe(lu, (int)volume_io_bytes(lun->volume));
+	return 0;
+}
+
+static void crypt_close(struct scsi_lu *lu)
+{
+	struct crypt_lun *lun = crypt_lun(lu);
+
+	volume_close(lun->volume);
+	lun->volume = NULL;
+}
+
+static struct backingstore_template crypt_template = {
+	.bs_name = "crypt",
+	.bs_datasize = sizeof(struct crypt_lun),
+	.bs_init = crypt_init,
+	.bs_open = crypt_open,
+	.bs_cmd_submit = command_submit,
+	.bs_close = crypt_close,
+	.bs_exit = crypt_exit,
+	.bs_oflags_supported = O_SYNC,
+};
+
+/* Called by tgtd after dlopen(3), and by the constructor when the library is preloaded. */
+void register_bs_module(void);
+
+void register_bs_module(void)
+{
+	static bool registered;
+
+	if (registered || !register_backingstore_template)
+		return;
+	registered = true;
+	command_register_opcodes(&crypt_template);
+	register_backingstore_template(&crypt_template);
+}
+
+static __attribute__((constructor)) void register_preloaded(void)
+{
+	register_bs_module();
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* tgtd's own log; absent when the plugin's parts run in a unit test. */
+extern void log_error(const char *fmt, ...) __attribute__((weak, format(printf, 1, 2)));
+extern void log_warning(const char *fmt, ...) __attribute__((weak, format(printf, 1, 2)));
+
+typedef void log_fn(const char *fmt, ...);
+
+static void report(log_fn *log, const char *fmt, va_list ap)
+{
+	char line[256];
+
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	if (log)
+		log("bs_crypt: %s\n", line);
+	else
+		fprintf(stderr, "bs_crypt: %s\n", line);
+}
+
+void report_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report(log_error, fmt, ap);
+	va_end(ap);
+}
+
+void report_info(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report(log_warning, fmt, ap);
+	va_end(ap);
+}

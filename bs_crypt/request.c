@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "request.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "secret.h"
+
+enum {
+	PIECE_ALIGN_BYTES = 4096,      /* the larger sector size: no piece ends inside a sector */
+	PIECE_MIN_BYTES = 64 * 1024,   /* below, a hand-off costs more than it wins */
+	SCRATCH_BYTES = 256 * 1024,    /* what a worker holds beside the initiator's buffer */
+	SLICE_BYTES = 4 * 1024 * 1024, /* of WRITE SAME, before others get the worker */
+	SECTOR_BYTES_MAX = 4096,
+};
+
+static enum outcome crypt_outcome(int rc)
+{
+	switch (rc) {
+	case 0:
+		return OUTCOME_GOOD;
+	case -EAGAIN:
+		return OUTCOME_NOT_READY;
+	case -EACCES:
+		return OUTCOME_NO_ACCESS;
+	default:
+		return OUTCOME_INTERNAL;
+	}
+}
+
+static enum outcome write_outcome(int rc)
+{
+	switch (rc) {
+	case 0:
+		return OUTCOME_GOOD;
+	case -ENOSPC:
+	case -EDQUOT:
+		return OUTCOME_NO_SPACE;
+	default:
+		return OUTCOME_WRITE_ERROR;
+	}
+}
+
+static uint64_t round_up(uint64_t n, uint64_t unit)
+{
+	return (n + unit - 1) / unit * unit;
+}
+
+/* Where in the LUN the byte at of the request lies. */
+static uint64_t lun_offset(const struct request *req, uint64_t at)
+{
+	return req->offset_bytes + at;
+}
+
+static enum outcome miscompare(struct request *req, uint64_t at, const uint8_t *a, const uint8_t *b)
+{
+	uint64_t seen = atomic_load(&req->miscompare_byte);
+
+	while (*a == *b) {
+		a++;
+		b++;
+		at++;
+	}
+	while (at < seen && !atomic_compare_exchange_weak(&req->miscompare_byte, &seen, at))
+		;
+	return OUTCOME_MISCOMPARE;
+}
+
+/* Whole sectors, decrypted, from byte at of the request. */
+static enum outcome read_sectors(
+	struct request *req, unsigned worker, uint8_t *buf, size_t len, uint64_t at)
+{
+	uint64_t offset = lun_offset(req, at);
+
+	if (volume_read(req->volume, buf, len, offset))
+		return OUTCOME_READ_ERROR;
+	return crypt_outcome(volume_decrypt(req->volume, worker, buf, len, offset));
+}
+
+/* Reads back what write_sectors() wrote. Ciphertext equals ciphertext only if the text does. */
+static enum outcome verify_written(
+	struct request *req, const uint8_t *written, size_t len, uint64_t at)
+{
+	enum outcome out = OUTCOME_GOOD;
+	uint8_t *stored = malloc(SCRATCH_BYTES);
+
+	if (!stored)
+		return OUTCOME_INTERNAL;
+	for (size_t done = 0, n; done < len && out == OUTCOME_GOOD; done += n) {
+		n = len - done < SCRATCH_BYTES ? len - done : SCRATCH_BYTES;
+		if (volume_read(req->volume, stored, n, lun_offset(req, at + done)))
+			out = OUTCOME_READ_ERROR;
+		else if (memcmp(stored, written + done, n))
+			out = miscompare(req, at + done, stored, written + done);
+	}
+	free(stored);
+	return out;
+}
+
+/* Whole sectors at byte at of the request; buf holds ciphertext afterwards. */
+static enum outcome write_sectors(
+	struct request *req, unsigned worker, uint8_t *buf, size_t len, uint64_t at)
+{
+	uint64_t offset = lun_offset(req, at);
+	enum outcome out = crypt_outcome(volume_encrypt(req->volume, worker, buf, len, offset));
+
+	if (out == OUTCOME_GOOD)
+		out = write_outcome(volume_write(req->volume, buf, len, offset, req->durable));
+	if (out == OUTCOME_GOOD && req->op == REQUEST_WRITE_VERIFY)
+		out = verify_written(req, buf, len, at);
+	return out;
+}
+
+/* Scratch for plaintext: wiped before it goes back to the heap. */
+static void scratch_free(uint8_t *scratch, size_t len)
+{
+	secret_wipe(scratch, len);
+	free(scratch);
+}
+
+/* The bytes of a piece that fill whole sectors. The rest, if any, is the start of one more. */
+static size_t whole_sectors(const struct request_piece *p)
+{
+	return (size_t)(p->len_bytes - p->len_bytes % volume_sector_bytes(p->request->volume));
+}
+
+static enum outcome run_read(struct request_piece *p, unsigned worker)
+{
+	struct request *req = p->request;
+	uint8_t sector[SECTOR_BYTES_MAX];
+	uint8_t *data = req->data + p->first_byte;
+	size_t whole = whole_sectors(p), rest = (size_t)p->len_bytes - whole;
+	enum outcome out = OUTCOME_GOOD;
+
+	if (req->durable && !p->first_byte && volume_flush(req->volume))
+		return OUTCOME_WRITE_ERROR; /* FUA: what is cached goes to the medium first */
+	if (whole)
+		out = read_sectors(req, worker, data, whole, p->first_byte);
+	if (rest && out == OUTCOME_GOOD) {
+		out = read_sectors(req, worker, sector, volume_sector_bytes(req->volume),
+			p->first_byte + whole);
+		if (out == OUTCOME_GOOD)
+			memcpy(data + whole, sector, rest);
+		secret_wipe(sector, sizeof(sector));
+	}
+	return out;
+}
+
+static enum outcome run_write(struct request_piece *p, unsigned worker)
+{
+	struct request *req = p->request;
+	uint8_t sector[SECTOR_BYTES_MAX];
+	uint8_t *data = req->data + p->first_byte;
+	size_t whole = whole_sectors(p), rest = (size_t)p->len_bytes - whole;
+	uint32_t sector_bytes = volume_sector_bytes(req->volume);
+	enum outcome out = OUTCOME_GOOD;
+
+	if (whole)
+		out = write_sectors(req, worker, data, whole, p->first_byte);
+	if (rest && out == OUTCOME_GOOD) {
+		out = read_sectors(req, worker, sector, sector_bytes, p->first_byte + whole);
+		if (out == OUTCOME_GOOD) {
+			memcpy(sector, data + whole, rest);
+			out = write_sectors(
+				req, worker, sector, sector_bytes, p->first_byte + whole);
+		}
+		secret_wipe(sector, sizeof(sector));
+	}
+	return out;
+}
+
+static enum outcome run_verify(struct request_piece *p, unsigned worker)
+{
+	struct request *req = p->request;
+	enum outcome out = OUTCOME_GOOD;
+	uint8_t *stored = malloc(SCRATCH_BYTES);
+
+	if (!stored)
+		return OUTCOME_INTERNAL;
+	for (uint64_t done = 0, n; done < p->len_bytes && out == OUTCOME_GOOD; done += n) {
+		uint64_t at = p->first_byte + done;
+		n = p->len_bytes - done < SCRATCH_BYTES ? p->len_bytes - done : SCRATCH_BYTES;
+		out = read_sectors(
+			req, worker, stored, round_up(n, volume_sector_bytes(req->volume)), at);
+		if (out == OUTCOME_GOOD && memcmp(stored, req->data + at, n))
+			out = miscompare(req, at, stored, req->data + at);
+	}
+	scratch_free(stored, SCRATCH_BYTES);
+	return out;
+}
+
+/* One piece always: nothing is written before everything has been compared. */
+static enum outcome run_compare_write(struct request_piece *p, unsigned worker)
+{
+	struct request *req = p->request;
+	size_t len = (size_t)p->len_bytes;
+	uint8_t *stored = malloc(len);
+	enum outcome out = stored ? read_sectors(req, worker, stored, len, 0) : OUTCOME_INTERNAL;
+
+	if (out == OUTCOME_GOOD && memcmp(stored, req->data, len))
+		out = miscompare(req, 0, stored, req->data);
+	if (out == OUTCOME_GOOD)
+		out = write_sectors(req, worker, req->data + len, len, 0);
+	if (stored)
+		scratch_free(stored, len);
+	return out;
+}
+
+static enum outcome run_or_write(struct request_piece *p, unsigned worker)
+{
+	struct request *req = p->request;
+	enum outcome out = OUTCOME_GOOD;
+	uint8_t *stored = malloc(SCRATCH_BYTES);
+
+	if (!stored)
+		return OUTCOME_INTERNAL;
+	for (uint64_t done = 0, n; done < p->len_bytes && out == OUTCOME_GOOD; done += n) {
+		uint64_t at = p->first_byte + done;
+		n = p->len_bytes - done < SCRATCH_BYTES ? p->len_bytes - done : SCRATCH_BYTES;
+		size_t sectors = round_up(n, volume_sector_bytes(req->volume));
+		out = read_sectors(req, worker, stored, sectors, at);
+		for (uint64_t i = 0; i < n; i++)
+			stored[i] |= req->data[at + i];
+		if (out == OUTCOME_GOOD)
+			out = write_sectors(req, worker, stored, sectors, at);
+	}
+	scratch_free(stored, SCRATCH_BYTES);
+	return out;
+}
+
+static void stamp_sector(const struct request *req, uint8_t *sector, uint64_t at)
+{
+	uint64_t lba = lun_offset(req, at) / volume_sector_bytes(req->volume);
+	uint32_t lba32 = htobe32((uint32_t)lba);
+	uint64_t lba64 = htobe64(lba);
+
+	if (req->stamp == STAMP_LBA32)
+		memcpy(sector, &lba32, sizeof(lba32));
+	else if (req->stamp == STAMP_LBA64)
+		memcpy(sector, &lba64, sizeof(lba64));
+}
+
+static void fill_same(const struct request *req, uint8_t *buf, size_t len, uint64_t at)
+{
+	uint32_t sector_bytes = volume_sector_bytes(req->volume);
+
+	for (size_t i = 0; i < len; i += sector_bytes) {
+		if (req->data)
+			memcpy(buf + i, req->data, sector_bytes);
+		else
+			memset(buf + i, 0, sector_bytes);
+		stamp_sector(req, buf + i, at + i);
+	}
+}
+
+/* One slice of the piece, which then begins after it. */
+static enum outcome run_write_same(struct request_piece *p, unsigned worker)
+{
+	struct request *req = p->request;
+	uint64_t slice = p->len_bytes < SLICE_BYTES ? p->len_bytes : SLICE_BYTES;
+	enum outcome out = OUTCOME_GOOD;
+	uint8_t *buf = malloc(SCRATCH_BYTES);
+
+	if (!buf)
+		return OUTCOME_INTERNAL;
+	for (uint64_t done = 0, n; done < slice && out == OUTCOME_GOOD; done += n) {
+		uint64_t at = p->first_byte + done;
+		n = slice - done < SCRATCH_BYTES ? slice - done : SCRATCH_BYTES;
+		fill_same(req, buf, n, at);
+		out = write_sectors(req, worker, buf, n, at);
+	}
+	scratch_free(buf, SCRATCH_BYTES);
+	p->first_byte += slice;
+	p->len_bytes -= slice;
+	return out;
+}
+
+static enum outcome run_flush(struct request_piece *p, unsigned worker)
+{
+	(void)worker;
+	return volume_flush(p->request->volume) ? OUTCOME_WRITE_ERROR : OUTCOME_GOOD;
+}
+
+static enum outcome run_prefetch(struct request_piece *p, unsigned worker)
+{
+	struct request *req = p->request;
+
+	(void)worker;
+	return volume_prefetch(req->volume, req->len_bytes, req->offset_bytes) ? OUTCOME_READ_ERROR
+									       : OUTCOME_GOOD;
+}
+
+static const struct {
+	enum outcome (*run)(struct request_piece *p, unsigned worker);
+	bool divisible;
+	bool sliced; /* run() takes what it has done off the piece */
+} ops[] = {
+	[REQUEST_READ] = {run_read, true, false},
+	[REQUEST_WRITE] = {run_write, true, false},
+	[REQUEST_WRITE_VERIFY] = {run_write, true, false},
+	[REQUEST_VERIFY] = {run_verify, true, false},
+	[REQUEST_COMPARE_WRITE] = {run_compare_write, false, false},
+	[REQUEST_OR_WRITE] = {run_or_write, true, false},
+	[REQUEST_WRITE_SAME] = {run_write_same, true, true},
+	[REQUEST_FLUSH] = {run_flush, false, false},
+	[REQUEST_PREFETCH] = {run_prefetch, false, false},
+};
+
+static void finish_on_main(struct completion *completion)
+{
+	struct request *req = (struct request *)(void *)((char *)completion -
+							 offsetof(struct request, completion));
+
+	req->done(req);
+}
+
+static void run_piece(struct pool_task *task, unsigned worker)
+{
+	struct request_piece *p = (struct request_piece *)task;
+	struct request *req = p->request;
+	enum outcome good = OUTCOME_GOOD;
+	enum outcome out = ops[req->op].run(p, worker);
+
+	if (out != OUTCOME_GOOD)
+		atomic_compare_exchange_strong(&req->outcome, &good, out);
+	else if (ops[req->op].sliced && p->len_bytes) {
+		pool_submit(task); /* behind the others that wait for a worker */
+		return;
+	}
+	if (atomic_fetch_sub(&req->pieces_left, 1) == 1)
+		complete_post(&req->completion);
+}
+
+unsigned request_split(
+	enum request_op op, uint64_t len_bytes, unsigned workers, uint64_t *piece_bytes)
+{
+	uint64_t count = len_bytes / PIECE_MIN_BYTES;
+
+	if (count > workers)
+		count = workers;
+	if (!count || !ops[op].divisible)
+		count = 1;
+	*piece_bytes = round_up((len_bytes + count - 1) / count, PIECE_ALIGN_BYTES);
+	return count == 1 ? 1 : (unsigned)((len_bytes + *piece_bytes - 1) / *piece_bytes);
+}
+
+static void prepare(struct request *req, enum outcome outcome)
+{
+	atomic_store(&req->outcome, outcome);
+	atomic_store(&req->miscompare_byte, UINT64_MAX);
+	req->completion.done = finish_on_main;
+}
+
+void request_fail(struct request *request, enum outcome outcome)
+{
+	prepare(request, outcome);
+	complete_post(&request->completion);
+}
+
+void request_start(struct request *request)
+{
+	enum outcome out = crypt_outcome(volume_status(request->volume));
+	uint64_t piece_bytes;
+	bool has_work = request->len_bytes || request->op == REQUEST_FLUSH;
+
+	if (out != OUTCOME_GOOD || !has_work) {
+		request_fail(request, out);
+		return;
+	}
+	prepare(request, OUTCOME_GOOD);
+	unsigned count =
+		request_split(request->op, request->len_bytes, pool_workers(), &piece_bytes);
+	atomic_store(&request->pieces_left, count);
+	for (unsigned i = 0; i < count; i++) {
+		struct request_piece *p = &request->pieces[i];
+		p->task.run = run_piece;
+		p->request = request;
+		p->first_byte = i * piece_bytes;
+		p->len_bytes = i + 1 < count ? piece_bytes : request->len_bytes - p->first_byte;
+		pool_submit(&p->task);
+	}
+}

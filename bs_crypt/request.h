@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * One command's work on a volume, free of SCSI and tgt: split into pieces that the pool's workers
+ * run, each piece moving data between the initiator's buffer, the cipher and the store. The last
+ * piece to end completes the request on the main thread.
+ *
+ * An initiator's buffer may end inside a sector. Reads decrypt that sector into a buffer of their
+ * own; writes merge the part with the rest of the stored sector, under the exclusive claim that the
+ * caller holds on the range.
+ */
+#ifndef BS_CRYPT_REQUEST_H
+#define BS_CRYPT_REQUEST_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "complete.h"
+#include "pool.h"
+#include "volume.h"
+
+enum request_op {
+	REQUEST_READ,
+	REQUEST_WRITE,
+	REQUEST_WRITE_VERIFY,  /* writes, reads back from the store, compares */
+	REQUEST_VERIFY,        /* compares the medium with data */
+	REQUEST_COMPARE_WRITE, /* data: len_bytes to compare, then len_bytes to write */
+	REQUEST_OR_WRITE,
+	REQUEST_WRITE_SAME, /* data: one sector, or NULL for zeros */
+	REQUEST_FLUSH,
+	REQUEST_PREFETCH,
+};
+
+/* WRITE SAME with LBDATA or PBDATA (SBC-2 5.40): each block begins with its own address. */
+enum request_stamp { STAMP_NONE, STAMP_LBA32, STAMP_LBA64 };
+
+enum outcome {
+	OUTCOME_GOOD,
+	OUTCOME_NOT_READY,
+	OUTCOME_NO_ACCESS,
+	OUTCOME_READ_ERROR,
+	OUTCOME_WRITE_ERROR,
+	OUTCOME_NO_SPACE,
+	OUTCOME_INTERNAL,
+	OUTCOME_MISCOMPARE,
+	/* Set by command.c, which knows the CDB. */
+	OUTCOME_INVALID_FIELD,
+	OUTCOME_INVALID_OPCODE,
+	OUTCOME_LBA_RANGE,
+	OUTCOME_PARAMETER_LENGTH,
+	OUTCOME_COUNT,
+};
+
+struct request;
+
+struct request_piece {
+	struct pool_task task;
+	struct request *request;
+	uint64_t first_byte; /* from the request's start */
+	uint64_t len_bytes;
+};
+
+struct request {
+	/* Filled by the caller. */
+	enum request_op op;
+	struct volume *volume;
+	uint64_t offset_bytes; /* on the LUN; whole sectors */
+	uint64_t len_bytes;    /* of data on the LUN */
+	uint8_t *data;         /* the initiator's; writes leave ciphertext in it */
+	bool durable; /* writes: on the medium first (FUA, or write cache off); reads: FUA */
+	enum request_stamp stamp;
+	void (*done)(struct request *request); /* on the main thread */
+
+	/* The result, valid in done. */
+	_Atomic enum outcome outcome;     /* the first that was not good */
+	_Atomic uint64_t miscompare_byte; /* first differing byte, from the request's start */
+
+	/* Private to request.c. */
+	struct completion completion;
+	atomic_uint pieces_left;
+	struct request_piece pieces[POOL_WORKERS_MAX];
+};
+
+/*
+ * Starts the work; done is called later, never from within. The caller keeps request, volume and
+ * data until then, and holds a claim on the range (range.h). Main thread only.
+ */
+void request_start(struct request *request);
+
+/* Completes a request with outcome without any work, as request_start() does. */
+void request_fail(struct request *request, enum outcome outcome);
+
+/*
+ * How request_start() would split len_bytes of op over workers: the number of pieces (at least 1,
+ * at most workers) and in *piece_bytes the length of each but the last, a multiple of 4096.
+ */
+unsigned request_split(
+	enum request_op op, uint64_t len_bytes, unsigned workers, uint64_t *piece_bytes);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * Where a volume's ciphertext lies: an interface, because more kinds than files will follow.
+ *
+ * Offsets and lengths are bytes from the start of the store. Calls may come from several threads at
+ * once; each blocks until it is done. Transfers are full or an error.
+ */
+#ifndef BS_CRYPT_STORE_H
+#define BS_CRYPT_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+
+struct store_flags {
+	bool read_only;
+	bool shared; /* other openers of the same store are allowed */
+	bool sync;   /* every write is durable when it returns, as O_DSYNC */
+};
+
+struct store_ops {
+	int (*read)(struct store *s, void *buf, size_t len, uint64_t offset);
+	int (*write)(struct store *s, const void *buf, size_t len, uint64_t offset, bool durable);
+	int (*flush)(struct store *s);
+	int (*prefetch)(struct store *s, uint64_t len, uint64_t offset);
+	void (*close)(struct store *s);
+};
+
+struct store {
+	const struct store_ops *ops;
+	uint64_t size_bytes;
+	uint32_t io_bytes; /* preferred transfer size, for the LUN's physical block exponent */
+	int fd;            /* to read the LUKS2 header through */
+};
+
+/*
+ * Opens the file or block device at path. The caller owns *store. -EBUSY: somebody else has it
+ * open as a volume; -EACCES and -EROFS: try read_only; -EINVAL: neither file nor block device.
+ */
+int store_open_file(const char *path, struct store_flags flags, struct store **store)
+	__attribute__((warn_unused_result));
+
+/* 0 or -errno; -ENODATA when the store ends before len bytes. */
+static inline int store_read(struct store *s, void *buf, size_t len, uint64_t offset)
+{
+	return s->ops->read(s, buf, len, offset);
+}
+
+/*
+ * durable: on the medium when it returns (FUA). 0 or -errno (-ENOSPC, -EDQUOT: no room). After a
+ * failed flush every durable write fails with -EIO, like every flush.
+ */
+static inline int store_write(
+	struct store *s, const void *buf, size_t len, uint64_t offset, bool durable)
+{
+	return s->ops->write(s, buf, len, offset, durable);
+}
+
+/*
+ * Makes every completed write durable. Once it has failed it fails until the store is opened again:
+ * the kernel reports a lost page once only, and what was lost must never be called safe.
+ */
+static inline int store_flush(struct store *s)
+{
+	return s->ops->flush(s);
+}
+
+/* Asks for the range to be read ahead. 0 or -errno. */
+static inline int store_prefetch(struct store *s, uint64_t len, uint64_t offset)
+{
+	return s->ops->prefetch(s, len, offset);
+}
+
+/* Closes and frees. NULL is allowed. No call may be under way. */
+static inline void store_close(struct store *s)
+{
+	if (s)
+		s->ops->close(s);
+}
+
+#endif

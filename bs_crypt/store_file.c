@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* Files and block devices, through the page cache. */
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct file_store {
+	struct store store;
+	bool sync;
+	atomic_bool flush_failed; /* sticky until the store is reopened */
+};
+
+static struct file_store *file_of(struct store *s)
+{
+	return (struct file_store *)s;
+}
+
+static int file_read(struct store *s, void *buf, size_t len, uint64_t offset)
+{
+	uint8_t *at = buf;
+
+	while (len) {
+		ssize_t n = pread(s->fd, at, len, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -ENODATA;
+		at += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int flush_error(struct file_store *f)
+{
+	atomic_store(&f->flush_failed, true);
+	return -EIO;
+}
+
+static int file_flush(struct store *s)
+{
+	struct file_store *f = file_of(s);
+
+	if (atomic_load(&f->flush_failed))
+		return -EIO;
+	while (fdatasync(s->fd)) {
+		if (errno != EINTR)
+			return flush_error(f);
+	}
+	return atomic_load(&f->flush_failed) ? -EIO : 0;
+}
+
+static int file_write(struct store *s, const void *buf, size_t len, uint64_t offset, bool durable)
+{
+	struct file_store *f = file_of(s);
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+
+	durable = durable || f->sync;
+	if (durable && atomic_load(&f->flush_failed))
+		return -EIO;
+	while (iov.iov_len) {
+		ssize_t n = pwritev2(s->fd, &iov, 1, (off_t)offset, durable ? RWF_DSYNC : 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		iov.iov_base = (uint8_t *)iov.iov_base + n;
+		iov.iov_len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int file_prefetch(struct store *s, uint64_t len, uint64_t offset)
+{
+	return -posix_fadvise(s->fd, (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
+}
+
+static void file_close(struct store *s)
+{
+	(void)close(s->fd);
+	free(file_of(s));
+}
+
+static const struct store_ops file_ops = {
+	.read = file_read,
+	.write = file_write,
+	.flush = file_flush,
+	.prefetch = file_prefetch,
+	.close = file_close,
+};
+
+static int measure(struct store *s)
+{
+	struct stat st;
+
+	if (fstat(s->fd, &st))
+		return -errno;
+	s->io_bytes = (uint32_t)st.st_blksize;
+	if (S_ISREG(st.st_mode)) {
+		s->size_bytes = (uint64_t)st.st_size;
+		return 0;
+	}
+	if (!S_ISBLK(st.st_mode))
+		return -EINVAL;
+	return ioctl(s->fd, BLKGETSIZE64, &s->size_bytes) ? -errno : 0;
+}
+
+/*
+ * An open-file-description lock (fcntl(2)), which belongs to this opener and not to the process:
+ * a second LUN of the same tgtd is a second opener too. cryptsetup uses flock(2), so that
+ * luksDump and --test-passphrase still work on a volume that is being served.
+ */
+static int lock_file(int fd, bool read_only)
+{
+	struct flock lock = {
+		.l_type = read_only ? F_RDLCK : F_WRLCK,
+		.l_whence = SEEK_SET,
+	};
+
+	if (!fcntl(fd, F_OFD_SETLK, &lock))
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+int store_open_file(const char *path, struct store_flags flags, struct store **store)
+{
+	struct file_store *f = calloc(1, sizeof(*f));
+	int rc;
+
+	if (!f)
+		return -ENOMEM;
+	f->store.ops = &file_ops;
+	f->sync = flags.sync;
+	/* O_NONBLOCK: opening a FIFO by mistake must not stop tgtd; no effect on files and devices. */
+	f->store.fd = open(path, (flags.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	rc = f->store.fd < 0 ? -errno : measure(&f->store);
+	if (!rc && !flags.shared)
+		rc = lock_file(f->store.fd, flags.read_only);
+	if (!rc) {
+		*store = &f->store;
+		return 0;
+	}
+	if (f->store.fd >= 0)
+		(void)close(f->store.fd);
+	free(f);
+	return rc;
+}

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "volume.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "keysession.h"
+#include "luks.h"
+#include "pool.h"
+#include "report.h"
+
+enum { SECTOR_UNIT_BYTES = 512 }; /* what crypt.h's sector numbers count */
+
+struct volume {
+	char *path;
+	struct opts opts;
+	struct store *store;
+	struct luks *luks;
+	const struct crypt_engine *engine;
+	struct keysession_member *member;
+	bool read_only;
+
+	/* Of keyd's record: set by the first answer, on the session's thread, and constant then. */
+	bool known;
+	char level[PROTO_LEVEL_BYTES];
+	const struct cipher *cipher;
+	uint64_t size_bytes;
+
+	pthread_rwlock_t key_lock;
+	enum volume_state state;
+	struct crypt_context **contexts; /* one for each worker; NULL when no key is held */
+	unsigned context_count;
+};
+
+static void contexts_free(
+	const struct crypt_engine *engine, struct crypt_context **contexts, unsigned count)
+{
+	for (unsigned i = 0; contexts && i < count; i++)
+		engine->context_free(contexts[i]);
+	free(contexts);
+}
+
+static struct crypt_context **contexts_new(const struct volume *vol, const uint8_t *key)
+{
+	struct crypt_context **contexts = calloc(vol->context_count, sizeof(*contexts));
+
+	for (unsigned i = 0; contexts && i < vol->context_count; i++) {
+		contexts[i] = vol->engine->context_new(
+			vol->cipher, key, luks_segment(vol->luks)->sector_bytes);
+		if (!contexts[i]) {
+			contexts_free(vol->engine, contexts, i);
+			return NULL;
+		}
+	}
+	return contexts;
+}
+
+/* Puts contexts (NULL: none) and state in place of what was there. True if a key was held. */
+static bool exchange_key(
+	struct volume *vol, struct crypt_context **contexts, enum volume_state state)
+{
+	pthread_rwlock_wrlock(&vol->key_lock);
+	struct crypt_context **old = vol->contexts;
+	vol->contexts = contexts;
+	if (vol->state != VOLUME_DESTROYED)
+		vol->state = state;
+	/* Freed under the lock: who then sees the new state knows that the schedules are gone. */
+	contexts_free(vol->engine, old, vol->context_count);
+	pthread_rwlock_unlock(&vol->key_lock);
+	return old != NULL;
+}
+
+bool volume_key_wipe(struct volume *vol, enum volume_state state)
+{
+	return exchange_key(vol, NULL, state);
+}
+
+static int mismatch(const char *what, char *why, size_t n)
+{
+	(void)snprintf(why, n,
+		"the LUKS2 header's %s differs from keyd's record: the header was changed or "
+		"belongs to "
+		"another volume; restore it from a backup",
+		what);
+	return -EKEYREJECTED;
+}
+
+/* DESIGN 3: keyd's record is the authority; whoever can write the storage can write the header. */
+static int check_header(
+	const struct volume *vol, const struct proto_attach_reply *r, char *why, size_t n)
+{
+	const struct luks_segment *segment = luks_segment(vol->luks);
+
+	if (strcmp(segment->uuid, r->uuid))
+		return mismatch("UUID", why, n);
+	if (strcmp(segment->cipher, r->cipher))
+		return mismatch("cipher", why, n);
+	if (segment->sector_bytes != r->sector_bytes)
+		return mismatch("sector size", why, n);
+	if (segment->data_offset_bytes != r->data_offset_bytes)
+		return mismatch("data offset", why, n);
+	return 0;
+}
+
+static int check_size(
+	const struct volume *vol, const struct proto_attach_reply *r, char *why, size_t n)
+{
+	uint64_t end_bytes;
+
+	if (!r->size_bytes || r->size_bytes % r->sector_bytes ||
+		__builtin_add_overflow(r->data_offset_bytes, r->size_bytes, &end_bytes)) {
+		(void)snprintf(why, n, "keyd's record has an impossible size");
+		return -EINVAL;
+	}
+	if (vol->store->size_bytes < end_bytes) {
+		(void)snprintf(why, n, "too small: %llu bytes, the volume needs %llu",
+			(unsigned long long)vol->store->size_bytes, (unsigned long long)end_bytes);
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+static int check_record(
+	const struct volume *vol, const struct proto_attach_reply *r, char *why, size_t n)
+{
+	int rc = check_header(vol, r, why, n);
+
+	if (rc)
+		return rc;
+	if (!cipher_find(r->cipher) || !cipher_sector_size_ok(r->sector_bytes)) {
+		(void)snprintf(why, n, "cipher %s is not known to this version", r->cipher);
+		return -ENOTSUP;
+	}
+	if (vol->opts.level[0] && strcmp(vol->opts.level, r->level)) {
+		(void)snprintf(
+			why, n, "belongs to level %s, not to level=%s", r->level, vol->opts.level);
+		return -EKEYREJECTED;
+	}
+	if (vol->known && (strcmp(vol->level, r->level) || vol->size_bytes != r->size_bytes)) {
+		(void)snprintf(
+			why, n, "keyd's record changed while the volume was open: reopen it");
+		return -EKEYREJECTED;
+	}
+	return check_size(vol, r, why, n);
+}
+
+static void take_record(struct volume *vol, const struct proto_attach_reply *r)
+{
+	memcpy(vol->level, r->level, sizeof(vol->level));
+	vol->cipher = cipher_find(r->cipher);
+	vol->size_bytes = r->size_bytes;
+	vol->known = true;
+}
+
+static int take_key(struct volume *vol, const struct proto_attach_reply *r, char *why, size_t n)
+{
+	if (r->key_bytes != vol->cipher->key_bytes ||
+		luks_verify_key(vol->luks, r->key, r->key_bytes)) {
+		(void)snprintf(why, n,
+			"keyd's key does not fit the header's digest: the header was "
+			"changed; restore it from a backup");
+		return -EKEYREJECTED;
+	}
+	struct crypt_context **contexts = contexts_new(vol, r->key);
+	if (!contexts) {
+		(void)snprintf(why, n, "out of memory for the key schedules");
+		return -ENOMEM;
+	}
+	(void)exchange_key(vol, contexts, VOLUME_READY);
+	return 0;
+}
+
+/* What a volume becomes when keyd answers with this status and gives no key. */
+static enum volume_state state_without_key(uint32_t status)
+{
+	switch (status) {
+	case PROTO_DESTROYED:
+		return VOLUME_DESTROYED;
+	case PROTO_DENIED:
+	case PROTO_NOT_FOUND:
+	case PROTO_MISMATCH:
+	case PROTO_INVALID:
+		return VOLUME_NO_ACCESS;
+	default:
+		return VOLUME_NOT_READY;
+	}
+}
+
+int volume_key_apply(
+	struct volume *vol, const struct proto_attach_reply *reply, char *why, size_t why_bytes)
+{
+	int rc;
+
+	if (reply->status != PROTO_OK && reply->status != PROTO_SUSPENDED) {
+		(void)volume_key_wipe(vol, state_without_key(reply->status));
+		(void)snprintf(why, why_bytes, "keyd: %s", reply->message);
+		return -EACCES;
+	}
+	if (vol->state == VOLUME_DESTROYED) { /* written by this thread only */
+		(void)snprintf(why, why_bytes, "was destroyed; keyd's store was put back?");
+		return -EACCES;
+	}
+	rc = check_record(vol, reply, why, why_bytes);
+	if (!rc && !vol->known)
+		take_record(vol, reply);
+	if (!rc && reply->status == PROTO_OK)
+		rc = take_key(vol, reply, why, why_bytes);
+	if (rc || reply->status == PROTO_SUSPENDED)
+		(void)volume_key_wipe(vol, rc ? VOLUME_NO_ACCESS : VOLUME_NOT_READY);
+	return rc;
+}
+
+static int open_store(struct volume *vol, bool sync, char *why, size_t n)
+{
+	struct store_flags flags = {.shared = vol->opts.shared, .sync = sync};
+	int rc = store_open_file(vol->path, flags, &vol->store);
+
+	if (rc == -EACCES || rc == -EROFS) {
+		flags.read_only = vol->read_only = true;
+		rc = store_open_file(vol->path, flags, &vol->store);
+	}
+	if (rc == -EBUSY)
+		(void)snprintf(why, n,
+			"already open: close the other LUN, or set shared=on for a "
+			"cluster");
+	else if (rc == -EINVAL)
+		(void)snprintf(why, n, "neither a file nor a block device");
+	else if (rc)
+		(void)snprintf(why, n, "cannot open: %s", strerror(-rc));
+	return rc;
+}
+
+static int open_header(struct volume *vol, uint32_t block_bytes, char *why, size_t n)
+{
+	int rc = luks_read(vol->store->fd, &vol->luks);
+
+	if (rc) {
+		(void)snprintf(why, n, "no LUKS2 volume: make one with 'keyadm volume create'");
+		return rc;
+	}
+	uint32_t sector_bytes = luks_segment(vol->luks)->sector_bytes;
+	if (sector_bytes != block_bytes) {
+		(void)snprintf(why, n,
+			"its sectors have %u bytes and the LUN's blocks %u: give tgtadm "
+			"--blocksize %u",
+			sector_bytes, block_bytes, sector_bytes);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int volume_new(const char *path, const struct opts *opts, struct volume **volume)
+{
+	struct volume *vol = calloc(1, sizeof(*vol));
+	pthread_rwlockattr_t attr;
+
+	if (!vol)
+		return -ENOMEM;
+	vol->opts = *opts;
+	vol->context_count = pool_workers();
+	vol->state = VOLUME_NOT_READY;
+	/* A wipe goes before the cipher calls that arrive after it. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&vol->key_lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	vol->path = strdup(path);
+	if (!vol->path) {
+		volume_close(vol);
+		return -ENOMEM;
+	}
+	*volume = vol;
+	return 0;
+}
+
+int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes, bool sync,
+	struct volume **volume, char *why, size_t why_bytes)
+{
+	struct volume *vol = NULL;
+	int rc;
+
+	(void)snprintf(why, why_bytes, "out of memory");
+	rc = volume_new(path, opts, &vol);
+	if (rc)
+		return rc;
+	rc = crypt_engine_find(opts->engine, &vol->engine);
+	if (rc)
+		(void)snprintf(why, why_bytes,
+			rc == -ENOENT ? "engine=%s: no such crypto engine"
+				      : "crypto engine %s failed its self-test: no volume is "
+					"opened with it",
+			opts->engine);
+	if (!rc)
+		rc = open_store(vol, sync, why, why_bytes);
+	if (!rc)
+		rc = open_header(vol, block_bytes, why, why_bytes);
+	if (!rc)
+		rc = keysession_join(vol, &vol->member, why, why_bytes);
+	if (rc) {
+		volume_close(vol);
+		return rc;
+	}
+	*volume = vol;
+	return 0;
+}
+
+void volume_close(struct volume *vol)
+{
+	if (!vol)
+		return;
+	keysession_leave(vol->member); /* wipes the key */
+	luks_free(vol->luks);
+	store_close(vol->store);
+	pthread_rwlock_destroy(&vol->key_lock);
+	free(vol->path);
+	free(vol);
+}
+
+/* Caller holds vol->key_lock. */
+static int status_locked(const struct volume *vol)
+{
+	switch (vol->state) {
+	case VOLUME_READY:
+		return 0;
+	case VOLUME_NOT_READY:
+		return -EAGAIN;
+	case VOLUME_NO_ACCESS:
+	case VOLUME_DESTROYED:
+		break;
+	}
+	return -EACCES;
+}
+
+int volume_status(struct volume *vol)
+{
+	pthread_rwlock_rdlock(&vol->key_lock);
+	int rc = status_locked(vol);
+	pthread_rwlock_unlock(&vol->key_lock);
+	return rc;
+}
+
+int volume_encrypt(
+	struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
+{
+	pthread_rwlock_rdlock(&vol->key_lock);
+	int rc = status_locked(vol);
+	if (!rc)
+		rc = vol->engine->encrypt(
+			vol->contexts[worker], data, len_bytes, offset_bytes / SECTOR_UNIT_BYTES);
+	pthread_rwlock_unlock(&vol->key_lock);
+	return rc;
+}
+
+int volume_decrypt(
+	struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
+{
+	pthread_rwlock_rdlock(&vol->key_lock);
+	int rc = status_locked(vol);
+	if (!rc)
+		rc = vol->engine->decrypt(
+			vol->contexts[worker], data, len_bytes, offset_bytes / SECTOR_UNIT_BYTES);
+	pthread_rwlock_unlock(&vol->key_lock);
+	return rc;
+}
+
+static uint64_t store_offset(const struct volume *vol, uint64_t offset_bytes)
+{
+	return luks_segment(vol->luks)->data_offset_bytes + offset_bytes;
+}
+
+int volume_read(struct volume *vol, void *data, size_t len_bytes, uint64_t offset_bytes)
+{
+	return store_read(vol->store, data, len_bytes, store_offset(vol, offset_bytes));
+}
+
+int volume_write(
+	struct volume *vol, const void *data, size_t len_bytes, uint64_t offset_bytes, bool durable)
+{
+	return store_write(vol->store, data, len_bytes, store_offset(vol, offset_bytes), durable);
+}
+
+int volume_flush(struct volume *vol)
+{
+	return store_flush(vol->store);
+}
+
+int volume_prefetch(struct volume *vol, uint64_t len_bytes, uint64_t offset_bytes)
+{
+	return store_prefetch(vol->store, len_bytes, store_offset(vol, offset_bytes));
+}
+
+uint64_t volume_size_bytes(const struct volume *vol)
+{
+	return vol->size_bytes;
+}
+
+uint32_t volume_sector_bytes(const struct volume *vol)
+{
+	return luks_segment(vol->luks)->sector_bytes;
+}
+
+uint32_t volume_io_bytes(const struct volume *vol)
+{
+	return vol->store->io_bytes;
+}
+
+bool volume_read_only(const struct volume *vol)
+{
+	return vol->read_only;
+}
+
+const char *volume_uuid(const struct volume *vol)
+{
+	return luks_segment(vol->luks)->uuid;
+}
+
+const char *volume_level(const struct volume *vol)
+{
+	return vol->level;
+}
+
+const char *volume_path(const struct volume *vol)
+{
+	return vol->path;
+}
+
+const struct opts *volume_opts(const struct volume *vol)
+{
+	return &vol->opts;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * A volume that a LUN has open: its store, its LUKS2 header, what keyd's record says of it, and the
+ * key schedules while its key is held.
+ *
+ * Threads: opened and closed on the main thread; volume_encrypt() and the other data calls run on
+ * pool workers; volume_key_*() run on the session's thread. vol->key_lock guards state and key
+ * schedules and is held for reading over cipher calls only, never over I/O, so that neither a hung
+ * disk nor a busy main loop delays a wipe.
+ */
+#ifndef BS_CRYPT_VOLUME_H
+#define BS_CRYPT_VOLUME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypt.h"
+#include "opts.h"
+#include "proto.h"
+#include "store.h"
+
+struct volume;
+
+enum volume_state {
+	VOLUME_NOT_READY, /* no key held, but it may come: suspended, or keyd away past the grace */
+	VOLUME_READY,
+	VOLUME_NO_ACCESS, /* keyd refuses the key to this tgtd */
+	VOLUME_DESTROYED, /* final: no later answer of keyd brings the volume back */
+};
+
+/*
+ * Opens the volume at path: locks the store, reads the LUKS2 header, gets record and key from keyd,
+ * checks the one against the other. A volume of a suspended level opens and is not ready.
+ *
+ * block_bytes is the LUN's logical block size, which must be the encryption sector. read_only is
+ * set when only that is possible. The caller owns *volume; a reference to the pool must be held as
+ * long as it lives. Main thread only; waits for keyd a few seconds at most. On error 0 > rc, with
+ * one line in why that says what and what to do.
+ */
+int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes, bool sync,
+	struct volume **volume, char *why, size_t why_bytes) __attribute__((warn_unused_result));
+
+/* Wipes the key, tells keyd, closes the store. NULL is allowed. No data call may be under way. */
+void volume_close(struct volume *vol);
+
+uint64_t volume_size_bytes(const struct volume *vol); /* as initiators see it */
+uint32_t volume_sector_bytes(const struct volume *vol);
+uint32_t volume_io_bytes(const struct volume *vol); /* the store's preferred transfer size */
+bool volume_read_only(const struct volume *vol);
+
+/*
+ * Data calls. offset_bytes counts from the first byte of the LUN; offset and length are whole
+ * sectors, inside the volume. Any worker; worker is its number in the pool.
+ *
+ * -EAGAIN: not ready. -EACCES: no access. -EIO from the cipher calls: internal error.
+ */
+int volume_status(struct volume *vol) __attribute__((warn_unused_result));
+int volume_encrypt(struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes,
+	uint64_t offset_bytes) __attribute__((warn_unused_result));
+int volume_decrypt(struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes,
+	uint64_t offset_bytes) __attribute__((warn_unused_result));
+
+/* store.h's calls, moved to the volume's data segment. */
+int volume_read(struct volume *vol, void *data, size_t len_bytes, uint64_t offset_bytes)
+	__attribute__((warn_unused_result));
+int volume_write(struct volume *vol, const void *data, size_t len_bytes, uint64_t offset_bytes,
+	bool durable) __attribute__((warn_unused_result));
+int volume_flush(struct volume *vol) __attribute__((warn_unused_result));
+int volume_prefetch(struct volume *vol, uint64_t len_bytes, uint64_t offset_bytes)
+	__attribute__((warn_unused_result));
+
+/*
+ * For the session. Applies keyd's answer to ATTACH: checks the record against the header and the
+ * options, the key against the digest, and takes the key or drops the one held. 0 when the volume is
+ * ready or suspended; else -errno with the reason in why.
+ */
+int volume_key_apply(struct volume *vol, const struct proto_attach_reply *reply, char *why,
+	size_t why_bytes) __attribute__((warn_unused_result));
+
+/*
+ * Wipes the key schedules; when it returns none is left in the process and every later data call
+ * gets state (anything but READY). Waits for cipher calls under way only. True if a key was held.
+ */
+bool volume_key_wipe(struct volume *vol, enum volume_state state);
+
+const char *volume_uuid(const struct volume *vol);
+const char *volume_level(const struct volume *vol); /* empty before the first answer */
+const char *volume_path(const struct volume *vol);
+const struct opts *volume_opts(const struct volume *vol);
+
+#endif

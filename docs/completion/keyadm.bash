@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# Completion of keyadm(1) for bash: commands, options, and the names of levels as keyd tells them.
+
+_keyadm_levels()
+{
+	keyadm level list 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+_keyadm_words()
+{
+	case "$1" in
+	'') echo 'init status level volume audit' ;;
+	'level') echo 'create list show suspend resume destroy' ;;
+	'volume') echo 'create list show key destroy' ;;
+	'level show' | 'level suspend' | 'level resume' | 'level destroy') _keyadm_levels ;;
+	esac
+}
+
+_keyadm_options()
+{
+	case "$1" in
+	'init') echo '--custody' ;;
+	'level destroy' | 'volume destroy') echo '--yes' ;;
+	'volume create') echo '--level --size --sector-size --cipher --force' ;;
+	'volume list') echo '--level' ;;
+	'volume key') echo '--out' ;;
+	'audit') echo '--verify' ;;
+	esac
+	echo '--admin-socket --json --help'
+}
+
+# The values of option $1; fails if it has none.
+_keyadm_value()
+{
+	case "$1" in
+	--level) _keyadm_levels ;;
+	--custody) echo 'file' ;;
+	--sector-size) echo '512 4096' ;;
+	--cipher) echo 'aes-cbc-essiv:sha256 aes-xts-plain64' ;;
+	--size | --out | --admin-socket) ;;
+	*) return 1 ;;
+	esac
+}
+
+_keyadm()
+{
+	local cur="${COMP_WORDS[COMP_CWORD]}" command='' i values
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case "${COMP_WORDS[i]}" in
+		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket) ((i++)) ;;
+		-*) ;;
+		*) command+="${command:+ }${COMP_WORDS[i]}" ;;
+		esac
+	done
+	if values="$(_keyadm_value "${COMP_WORDS[COMP_CWORD - 1]}")"; then
+		mapfile -t COMPREPLY < <(compgen -W "$values" -- "$cur")
+	elif [[ "$cur" == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_keyadm_options "$command")" -- "$cur")
+	else
+		mapfile -t COMPREPLY < <(compgen -W "$(_keyadm_words "$command")" -- "$cur")
+	fi
+}
+
+complete -o default -F _keyadm keyadm

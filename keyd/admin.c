@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "admin.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin_requests.h"
+#include "clock.h"
+#include "log.h"
+#include "policy.h"
+
+enum {
+	IDLE_MS = 300 * 1000,  /* keyadm may be writing a volume's header meanwhile */
+	STALLED_MS = 30 * 1000, /* without reading on */
+};
+
+static const struct {
+	uint16_t type;
+	void (*handle)(struct request *r);
+} handlers[] = {
+	{PROTO_INIT, request_init},
+	{PROTO_STATUS, request_status},
+	{PROTO_LEVEL_CREATE, request_level_create},
+	{PROTO_LEVEL_LIST, request_level_list},
+	{PROTO_LEVEL_SHOW, request_level_show},
+	{PROTO_LEVEL_SUSPEND, request_level_suspend},
+	{PROTO_LEVEL_RESUME, request_level_resume},
+	{PROTO_LEVEL_DESTROY, request_level_destroy},
+	{PROTO_VOLUME_CREATE, request_volume_create},
+	{PROTO_VOLUME_COMMIT, request_volume_commit},
+	{PROTO_VOLUME_LIST, request_volume_list},
+	{PROTO_VOLUME_SHOW, request_volume_show},
+	{PROTO_VOLUME_KEY, request_volume_key},
+	{PROTO_VOLUME_DESTROY, request_volume_destroy},
+	{PROTO_AUDIT, request_audit},
+	{PROTO_AUDIT_VERIFY, request_audit_verify},
+};
+
+struct admin *admin_new(const struct keyd *keyd, struct peer *peer)
+{
+	struct admin *admin = calloc(1, sizeof(*admin));
+	if (!admin)
+		return NULL;
+	admin->session.kind = &admin_kind;
+	admin->session.fd = -1;
+	admin->session.peer = *peer;
+	*peer = (struct peer){.pidfd = -1}; /* the admin owns it */
+	admin->roles = policy_roles(&keyd->config.policy, &admin->session.peer);
+	admin->answer.fd = -1;
+	admin->draft.header_fd = -1;
+	return admin;
+}
+
+/* After everything that changes what the session waits for. */
+static void update(struct admin *admin)
+{
+	struct session *session = &admin->session;
+
+	session->wants_to_send = admin->answer.under_way;
+	session->busy = admin->answer.under_way || admin->waiting;
+	if (admin->waiting)
+		session->deadline_ms = 0; /* the transaction has its own */
+	else if (!session->stranger)
+		session->deadline_ms = clock_now_ms() + (session->busy ? STALLED_MS : IDLE_MS);
+}
+
+static void go_on(struct keyd *keyd, struct admin *admin)
+{
+	if (!answer_continue(keyd, &admin->session, &admin->answer) && admin->session.stranger)
+		admin->session.ending = true;
+	update(admin);
+}
+
+void admin_answer(struct keyd *keyd, struct admin *admin, uint32_t serial, enum proto_status status,
+	struct json_object *json, const char *message)
+{
+	char *text = NULL;
+	size_t len = 0;
+
+	if (json) {
+		const char *borrowed = json_object_to_json_string_length(
+			json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+		text = borrowed ? strdup(borrowed) : NULL;
+		json_object_put(json);
+		if (!text) {
+			len = 0;
+			status = status == PROTO_OK ? PROTO_FAILED : status;
+			message = "done, but keyd has no memory to tell more";
+		}
+	}
+	answer_start(&admin->answer, serial, status, message, text, -1, len);
+	go_on(keyd, admin);
+}
+
+void admin_answer_file(
+	struct keyd *keyd, struct admin *admin, uint32_t serial, int fd, uint64_t len_bytes)
+{
+	answer_start(&admin->answer, serial, PROTO_OK, "", NULL, fd, len_bytes);
+	go_on(keyd, admin);
+}
+
+void admin_wait(struct admin *admin, struct admin_waiting *waiting, uint32_t serial)
+{
+	waiting->admin = admin;
+	waiting->serial = serial;
+	admin->waiting = waiting;
+	update(admin);
+}
+
+void admin_answer_waiting(struct keyd *keyd, struct admin_waiting *waiting,
+	enum proto_status status, struct json_object *json, const char *fmt, ...)
+{
+	char message[PROTO_MESSAGE_BYTES];
+	struct admin *admin = waiting->admin;
+	va_list ap;
+
+	if (!admin) {
+		json_object_put(json);
+		return;
+	}
+	va_start(ap, fmt);
+	(void)vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	waiting->admin = NULL;
+	admin->waiting = NULL;
+	admin_answer(keyd, admin, waiting->serial, status, json, message);
+}
+
+static void deny(struct request *r)
+{
+	const struct peer *peer = &r->admin->session.peer;
+
+	keyd_audit_refusal(r->keyd, &(struct audit_event){.event = "admin-request",
+					    .by = peer,
+					    .detail = proto_type_name(r->msg.type),
+					    .result = "denied"});
+	if (r->admin->roles)
+		request_answer(r, PROTO_DENIED, NULL,
+			"uid %u does not have the role for this: see [roles] in keyd.conf(5)",
+			(unsigned)peer->uid);
+	else
+		request_answer(r, PROTO_DENIED, NULL,
+			"uid %u has no role: see [roles] in keyd.conf(5)", (unsigned)peer->uid);
+}
+
+static void on_message(struct keyd *keyd, struct session *session)
+{
+	struct request r = {
+		.keyd = keyd,
+		.admin = (struct admin *)session,
+		.msg = *keyd->io.msg, /* no admin request carries a key */
+	};
+
+	update(r.admin);
+	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+		if (handlers[i].type != r.msg.type)
+			continue;
+		if (policy_allows(r.admin->roles, r.msg.type))
+			handlers[i].handle(&r);
+		else
+			deny(&r);
+		return;
+	}
+	request_answer(&r, PROTO_INVALID, NULL, "%s is no request of this socket",
+		proto_type_name(r.msg.type));
+}
+
+static void on_garbage(struct keyd *keyd, struct session *session, int error)
+{
+	log_warning("pid %d uid %u sent no message of this protocol: %s", (int)session->peer.pid,
+		(unsigned)session->peer.uid, strerror(-error));
+	(void)session_reply(keyd, session, PROTO_REPLY, 0, PROTO_INVALID,
+		"keyd speaks protocol version %d: use the keyadm of the same release",
+		PROTO_VERSION);
+}
+
+static void on_writable(struct keyd *keyd, struct session *session)
+{
+	go_on(keyd, (struct admin *)session);
+}
+
+static bool on_closed(struct keyd *keyd, struct session *session)
+{
+	struct admin *admin = (struct admin *)session;
+
+	(void)keyd;
+	if (admin->waiting)
+		admin->waiting->admin = NULL; /* the transaction goes on without an audience */
+	admin->waiting = NULL;
+	return false;
+}
+
+static void admin_free(struct session *session)
+{
+	struct admin *admin = (struct admin *)session;
+
+	answer_clear(&admin->answer);
+	keystore_volume_discard(&admin->draft);
+	peer_clear(&session->peer);
+	free(admin);
+}
+
+const struct session_kind admin_kind = {
+	.name = "admin.sock",
+	.on_message = on_message,
+	.on_garbage = on_garbage,
+	.on_writable = on_writable,
+	.on_closed = on_closed,
+	.free = admin_free,
+};

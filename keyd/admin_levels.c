@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* Admin requests about levels. */
+#include <errno.h>
+#include <string.h>
+
+#include "admin_requests.h"
+#include "destroy.h"
+#include "inventory.h"
+#include "revocation.h"
+#include "suspend.h"
+#include "text.h"
+
+/* Answers when level is in no state for what is asked: destroyed, under way, or damaged. */
+static bool is_unfit(struct request *r, const struct level *level)
+{
+	char when[TEXT_TIME_BYTES];
+
+	if (level->busy) {
+		request_answer(r, PROTO_BUSY, NULL,
+			"level %s is being suspended or destroyed: try again when that is done",
+			level->name);
+	} else if (level->state == KEY_DESTROYED) {
+		text_time(when, level->destroyed_at);
+		request_answer(r, PROTO_DESTROYED, NULL,
+			"already destroyed on %s; see keyadm level show %s", when, level->name);
+	} else if (level->state == KEY_DESTROYING) {
+		request_answer(r, PROTO_DESTROYED, NULL,
+			"level %s is half destroyed: finish with keyadm level destroy %s",
+			level->name, level->name);
+	} else if (level->state == KEY_DAMAGED) {
+		request_answer(r, PROTO_DAMAGED, NULL,
+			"the key of level %s is damaged: put level.key back from a backup and "
+			"restart keyd",
+			level->name);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void answer_level(struct request *r, const struct level *level, const char *done)
+{
+	request_answer(r, PROTO_OK, inventory_level(r->keyd, level, true), "level %s is %s",
+		level->name, done);
+}
+
+static void answer_failure(struct request *r, const char *event, struct level *level, int rc)
+{
+	request_audit_failure(r, event, level->name, NULL, rc);
+	if (rc == -EBADMSG)
+		(void)is_unfit(r, level); /* it is marked damaged now */
+	else
+		request_answer(r, PROTO_FAILED, NULL,
+			"cannot store the new state of level %s, and a restart may find the old or "
+			"the new one: %s",
+			level->name, strerror(-rc));
+}
+
+void request_level_create(struct request *r)
+{
+	const char *name = r->msg.level.level;
+	struct level *level;
+
+	if (!r->keyd->store.root) {
+		request_answer(r, PROTO_UNINITIALIZED, NULL, "no key store yet: keyadm init");
+		return;
+	}
+	if (!text_is_level_name(name)) {
+		request_answer(r, PROTO_INVALID, NULL,
+			"a level's name is 1 to 63 of A-Z a-z 0-9 . _ - and starts with none of . -");
+		return;
+	}
+	if (keystore_level(&r->keyd->store, name)) {
+		request_answer(r, PROTO_EXISTS, NULL,
+			"level %s exists or existed: names are not used again", name);
+		return;
+	}
+	if (!request_audit_before(r, "level-create", name, NULL, NULL))
+		return;
+	int rc = keystore_level_create(&r->keyd->store, name, &level);
+	if (rc) {
+		request_audit_failure(r, "level-create", name, NULL, rc);
+		request_answer(r, PROTO_FAILED, NULL, "cannot make level %s: %s", name,
+			rc == -ENOSPC ? "too many levels, or no space" : strerror(-rc));
+		return;
+	}
+	answer_level(r, level, "created");
+}
+
+void request_level_list(struct request *r)
+{
+	request_answer(r, PROTO_OK, inventory_levels(r->keyd), "%s", "");
+}
+
+void request_level_show(struct request *r)
+{
+	const struct level *level = request_find_level(r);
+
+	if (level)
+		request_answer(r, PROTO_OK, inventory_level(r->keyd, level, true), "%s", "");
+}
+
+void request_level_suspend(struct request *r)
+{
+	struct level *level = request_find_level(r);
+	int rc = 0;
+
+	if (!level || is_unfit(r, level))
+		return;
+	if (!request_audit_before(r, "level-suspend", level->name, NULL, NULL))
+		return;
+	/* A suspended level is revoked once more: somebody may not have acknowledged last time. */
+	if (level->state == KEY_ACTIVE)
+		rc = keystore_level_set_state(&r->keyd->store, level, KEY_SUSPENDED);
+	if (!rc)
+		rc = suspend_start(r->keyd, level, r->admin, r->msg.serial);
+	if (rc)
+		answer_failure(r, "level-suspend", level, rc);
+}
+
+void request_level_resume(struct request *r)
+{
+	struct level *level = request_find_level(r);
+	int rc = 0;
+
+	if (!level || is_unfit(r, level))
+		return;
+	if (!request_audit_before(r, "level-resume", level->name, NULL, NULL))
+		return;
+	if (level->state != KEY_ACTIVE)
+		rc = keystore_level_set_state(&r->keyd->store, level, KEY_ACTIVE);
+	if (rc) {
+		answer_failure(r, "level-resume", level, rc);
+		return;
+	}
+	revocation_restore(r->keyd, level);
+	answer_level(r, level, "active");
+}
+
+void request_level_destroy(struct request *r)
+{
+	struct level *level = request_find_level(r);
+	char message[PROTO_MESSAGE_BYTES];
+
+	if (!level)
+		return;
+	/* What is damaged or half destroyed can still be destroyed. */
+	if ((level->busy || level->state == KEY_DESTROYED) && is_unfit(r, level))
+		return;
+	enum proto_status status = destroy_start(r->keyd, &(struct scope){.level = level}, r->admin,
+		r->msg.serial, message);
+	if (status != PROTO_OK)
+		request_answer(r, status, NULL, "%s", message);
+}

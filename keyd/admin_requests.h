@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* The handlers of admin.c's table, one for each request; admin.c has checked the peer's role. */
+#ifndef KEYD_ADMIN_REQUESTS_H
+#define KEYD_ADMIN_REQUESTS_H
+
+#include "admin.h"
+
+struct request {
+	struct keyd *keyd;
+	struct admin *admin;
+	struct proto_msg msg;
+};
+
+/* Answers the request; json, taken over, may be NULL. */
+void request_answer(struct request *r, enum proto_status status, struct json_object *json,
+	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* The level the request names, or NULL: then it has been answered. */
+struct level *request_find_level(struct request *r);
+
+/* Records a decision before it is carried out. False: it could not be, and that was answered. */
+bool request_audit_before(struct request *r, const char *event, const char *level,
+	const struct volume *volume, const char *detail);
+
+/* Records that what was decided could not be done. */
+void request_audit_failure(
+	struct request *r, const char *event, const char *level, const struct volume *volume, int rc);
+
+void request_init(struct request *r);
+void request_status(struct request *r);
+void request_audit(struct request *r);
+void request_audit_verify(struct request *r);
+
+/* admin_levels.c */
+void request_level_create(struct request *r);
+void request_level_list(struct request *r);
+void request_level_show(struct request *r);
+void request_level_suspend(struct request *r);
+void request_level_resume(struct request *r);
+void request_level_destroy(struct request *r);
+
+/* admin_volumes.c */
+void request_volume_create(struct request *r);
+void request_volume_commit(struct request *r);
+void request_volume_list(struct request *r);
+void request_volume_show(struct request *r);
+void request_volume_key(struct request *r);
+void request_volume_destroy(struct request *r);
+
+/* Of admin.c: the whole answer, or one whose document is in fd, taken over. */
+void admin_answer(struct keyd *keyd, struct admin *admin, uint32_t serial, enum proto_status status,
+	struct json_object *json, const char *message);
+void admin_answer_file(
+	struct keyd *keyd, struct admin *admin, uint32_t serial, int fd, uint64_t len_bytes);
+
+#endif

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* Admin requests about volumes. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin_requests.h"
+#include "destroy.h"
+#include "inventory.h"
+#include "ledger.h"
+#include "secret.h"
+#include "text.h"
+
+/* So that no offset on the medium leaves 63 bits. */
+static const uint64_t size_bytes_max = (uint64_t)1 << 62;
+
+static struct volume *find_volume(struct request *r)
+{
+	const char *id = r->msg.volume_id.id;
+
+	if (!r->keyd->store.root) {
+		request_answer(r, PROTO_UNINITIALIZED, NULL, "no key store yet: keyadm init");
+		return NULL;
+	}
+	struct volume *volume = keystore_volume(&r->keyd->store, id);
+	if (!volume || !id[0])
+		request_answer(r, PROTO_NOT_FOUND, NULL,
+			"keyd knows no such volume: see keyadm volume list");
+	return id[0] ? volume : NULL;
+}
+
+/* Answers when the key of volume cannot be used. */
+static bool is_unfit(struct request *r, const struct volume *volume)
+{
+	char when[TEXT_TIME_BYTES];
+
+	switch (keystore_volume_state(volume)) {
+	case KEY_ACTIVE:
+		return false;
+	case KEY_SUSPENDED:
+		request_answer(r, PROTO_SUSPENDED, NULL,
+			"level %s is suspended: keyadm level resume %s", volume->level->name,
+			volume->level->name);
+		return true;
+	case KEY_DESTROYED:
+		text_time(when, volume->destroyed_at);
+		request_answer(r, PROTO_DESTROYED, NULL,
+			"already destroyed on %s; see keyadm volume show %s", when, volume->uuid);
+		return true;
+	case KEY_DESTROYING:
+		request_answer(r, PROTO_DESTROYED, NULL, "it is being destroyed");
+		return true;
+	case KEY_DAMAGED:
+		break;
+	}
+	request_answer(r, PROTO_DAMAGED, NULL,
+		"the key is damaged: put its file back from a backup and restart keyd");
+	return true;
+}
+
+/* Checks what the request asks for and fills spec. NULL, or what is wrong with it. */
+static const char *check_create(const struct proto_volume_create *c, struct volume_spec *spec)
+{
+	*spec = (struct volume_spec){
+		.path = c->path,
+		.cipher = cipher_find(c->cipher),
+		.sector_bytes = c->sector_bytes,
+		.size_bytes = c->size_bytes,
+	};
+	if (!spec->cipher)
+		return "there is no such cipher";
+	if (!cipher_sector_size_ok(spec->sector_bytes))
+		return "the sector size is 512 or 4096";
+	if (!spec->size_bytes || spec->size_bytes > size_bytes_max ||
+		spec->size_bytes % spec->sector_bytes)
+		return "the size is no multiple of the sector size";
+	if (!text_is_path(spec->path))
+		return "the path is not absolute, or has control characters or no UTF-8 in it";
+	return NULL;
+}
+
+/* The level that the volume is to be in. NULL: it was answered. */
+static struct level *level_to_fill(struct request *r)
+{
+	const char *name = r->msg.volume_create.level;
+
+	if (!r->keyd->store.root) {
+		request_answer(r, PROTO_UNINITIALIZED, NULL, "no key store yet: keyadm init");
+		return NULL;
+	}
+	struct level *level = keystore_level(&r->keyd->store, name);
+	if (!level) {
+		request_answer(r, PROTO_NOT_FOUND, NULL,
+			"there is no such level: a security administrator makes it with keyadm level "
+			"create");
+		return NULL;
+	}
+	if (level->state == KEY_ACTIVE)
+		return level;
+	enum proto_status status = level->state == KEY_SUSPENDED ? PROTO_SUSPENDED
+				   : level->state == KEY_DAMAGED ? PROTO_DAMAGED
+								 : PROTO_DESTROYED;
+	request_answer(r, status, NULL, "level %s is %s", level->name,
+		keystore_state_name(level->state));
+	return NULL;
+}
+
+static void answer_create_failure(struct request *r, const struct level *level, int rc)
+{
+	if (rc == -EEXIST)
+		request_answer(r, PROTO_EXISTS, NULL,
+			"another volume has this path: see keyadm volume show PATH");
+	else if (rc == -EACCES)
+		request_answer(r, PROTO_BUSY, NULL, "level %s is %s now", level->name,
+			keystore_state_name(level->state));
+	else if (rc == -EBADMSG)
+		request_answer(r, PROTO_DAMAGED, NULL,
+			"the key of level %s is damaged: put level.key back from a backup and "
+			"restart keyd",
+			level->name);
+	else
+		request_answer(r, PROTO_FAILED, NULL, "cannot make the volume: %s", strerror(-rc));
+}
+
+/* Sends the header; the draft waits for VOLUME_COMMIT and dies with the connection. */
+static void send_header(struct request *r)
+{
+	struct volume_draft *draft = &r->admin->draft;
+	struct proto_msg msg = {.type = PROTO_VOLUME_HEADER, .serial = r->msg.serial};
+
+	msg.volume_header.header_bytes = draft->volume->data_offset_bytes;
+	memcpy(msg.volume_header.uuid, draft->volume->uuid, sizeof(msg.volume_header.uuid));
+	(void)session_send(r->keyd, &r->admin->session, &msg, draft->header_fd);
+	(void)close(draft->header_fd);
+	draft->header_fd = -1;
+}
+
+void request_volume_create(struct request *r)
+{
+	struct keystore *ks = &r->keyd->store;
+	struct volume_draft *draft = &r->admin->draft;
+	struct volume_spec spec;
+
+	keystore_volume_discard(draft); /* a new attempt replaces one that was not committed */
+	const char *wrong = check_create(&r->msg.volume_create, &spec);
+	if (wrong) {
+		request_answer(r, PROTO_INVALID, NULL, "%s", wrong);
+		return;
+	}
+	struct level *level = level_to_fill(r);
+	if (!level)
+		return;
+	const struct volume *same_path = keystore_volume(ks, spec.path);
+	if (same_path && keystore_volume_state(same_path) != KEY_DESTROYED) {
+		answer_create_failure(r, level, -EEXIST);
+		return;
+	}
+	int rc = keystore_volume_prepare(ks, level, &spec, draft);
+	if (rc) {
+		answer_create_failure(r, level, rc);
+		return;
+	}
+	send_header(r);
+}
+
+void request_volume_commit(struct request *r)
+{
+	struct volume_draft *draft = &r->admin->draft;
+	struct volume *volume;
+
+	if (!draft->volume) {
+		request_answer(r, PROTO_INVALID, NULL, "no volume is being created");
+		return;
+	}
+	const struct level *level = draft->volume->level;
+	if (!request_audit_before(r, "volume-create", level->name, draft->volume, NULL))
+		return;
+	int rc = keystore_volume_commit(&r->keyd->store, draft, &volume);
+	if (rc) {
+		request_audit_failure(r, "volume-create", level->name, draft->volume, rc);
+		answer_create_failure(r, level, rc);
+		return;
+	}
+	request_answer(r, PROTO_OK, inventory_volume(r->keyd, volume, true), "volume %s is created",
+		volume->uuid);
+}
+
+void request_volume_list(struct request *r)
+{
+	const struct level *level = NULL;
+
+	if (r->msg.level.level[0]) {
+		level = request_find_level(r);
+		if (!level)
+			return;
+	}
+	request_answer(r, PROTO_OK, inventory_volumes(r->keyd, level), "%s", "");
+}
+
+void request_volume_show(struct request *r)
+{
+	const struct volume *volume = find_volume(r);
+
+	if (volume)
+		request_answer(r, PROTO_OK, inventory_volume(r->keyd, volume, true), "%s", "");
+}
+
+/* Ledger and audit log first: a key that left without a trace would void every certificate. */
+static int record_export(struct request *r, const struct volume *volume, char id[LEDGER_ID_BYTES])
+{
+	const struct peer *peer = &r->admin->session.peer;
+	const struct ledger_entry entry = {
+		.by = peer,
+		.level = volume->level->name,
+		.volume = volume->uuid,
+		.fingerprint = volume->fingerprint,
+	};
+
+	int rc = ledger_append(r->keyd->store.dir_fd, &entry, id);
+	if (rc)
+		return rc;
+	return audit_append(&r->keyd->audit, &(struct audit_event){.event = "volume-key",
+						     .by = peer,
+						     .level = volume->level->name,
+						     .volume = volume->uuid,
+						     .path = volume->path,
+						     .detail = id,
+						     .result = "ok"});
+}
+
+void request_volume_key(struct request *r)
+{
+	char id[LEDGER_ID_BYTES] = "";
+	struct volume *volume = find_volume(r);
+	if (!volume || is_unfit(r, volume))
+		return;
+
+	struct proto_msg *msg = r->keyd->io.msg; /* secret memory */
+	*msg = (struct proto_msg){.type = PROTO_KEY, .serial = r->msg.serial};
+	int rc = keystore_volume_key(&r->keyd->store, volume, msg->key.key);
+	if (!rc)
+		rc = record_export(r, volume, id);
+	if (!rc) {
+		msg->key.key_bytes = (uint32_t)volume->cipher->key_bytes;
+		(void)session_send(r->keyd, &r->admin->session, msg, -1);
+	}
+	secret_wipe(msg, sizeof(*msg));
+	if (!rc) {
+		request_answer(r, PROTO_OK, NULL, "export %s is in the ledger", id);
+		return;
+	}
+	request_audit_failure(r, "volume-key", volume->level->name, volume, rc);
+	if (rc == -EBADMSG)
+		(void)is_unfit(r, volume); /* it is marked damaged now */
+	else
+		request_answer(r, PROTO_FAILED, NULL,
+			"the key did not leave: it cannot be read or recorded: %s", strerror(-rc));
+}
+
+void request_volume_destroy(struct request *r)
+{
+	char message[PROTO_MESSAGE_BYTES];
+	struct volume *volume = find_volume(r);
+
+	if (!volume)
+		return;
+	enum key_state state = keystore_volume_state(volume);
+	if (volume->level->busy) {
+		request_answer(r, PROTO_BUSY, NULL,
+			"level %s or a volume of it is being suspended or destroyed: try again when "
+			"that is done",
+			volume->level->name);
+		return;
+	}
+	if ((state == KEY_DESTROYED || volume->level->state == KEY_DESTROYING) && is_unfit(r, volume))
+		return;
+	enum proto_status status = destroy_start(r->keyd,
+		&(struct scope){.level = volume->level, .volume = volume}, r->admin, r->msg.serial,
+		message);
+	if (status != PROTO_OK)
+		request_answer(r, status, NULL, "%s", message);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "config.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ini.h>
+
+#include "text.h"
+
+enum { NAME_BYTES = 64 };
+
+static const char level_prefix[] = "level ";
+
+/* One reading of one file. */
+struct parse {
+	struct config *config;
+	const char *file_name;
+	FILE *file;
+	unsigned line; /* the one read last: inih hands it over before the next is read */
+	unsigned seen; /* a bit for each row of keyd_keys that was given */
+	char section[NAME_BYTES + sizeof(level_prefix)]; /* inih cuts long names: kept here */
+	char *error;
+};
+
+static int fail(struct parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Keeps the first error; returns inih's "handler failed". */
+static int fail(struct parse *p, const char *fmt, ...)
+{
+	char what[CONFIG_ERROR_BYTES / 2];
+	va_list ap;
+
+	if (p->error[0])
+		return 0;
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	(void)snprintf(p->error, CONFIG_ERROR_BYTES, "%s:%u: %s", p->file_name, p->line, what);
+	return 0;
+}
+
+static int set_path(struct parse *p, char **field, const char *value)
+{
+	if (!text_is_path(value))
+		return fail(p, "'%s' is not an absolute path", value);
+	return config_set(field, value) ? fail(p, "out of memory") : 1;
+}
+
+static int set_state(struct parse *p, const char *value)
+{
+	return set_path(p, &p->config->state, value);
+}
+
+static int set_socket(struct parse *p, const char *value)
+{
+	return set_path(p, &p->config->socket, value);
+}
+
+static int set_admin_socket(struct parse *p, const char *value)
+{
+	return set_path(p, &p->config->admin_socket, value);
+}
+
+static int set_log_level(struct parse *p, const char *value)
+{
+	int level = log_parse_level(value);
+	if (level < 0)
+		return fail(p, "log-level '%s' is not error, warning, info or debug", value);
+	p->config->log_level = (enum log_level)level;
+	return 1;
+}
+
+static int set_revoke_timeout(struct parse *p, const char *value)
+{
+	char *end;
+	errno = 0;
+	long seconds = strtol(value, &end, 10);
+	if (errno || *end || end == value || seconds < 1 || seconds > CONFIG_REVOKE_TIMEOUT_S_MAX)
+		return fail(p, "revoke-timeout '%s' is not 1 to %d seconds", value,
+			CONFIG_REVOKE_TIMEOUT_S_MAX);
+	p->config->revoke_timeout_s = (int)seconds;
+	return 1;
+}
+
+static const struct {
+	const char *name;
+	int (*set)(struct parse *p, const char *value);
+} keyd_keys[] = {
+	{"state", set_state},
+	{"socket", set_socket},
+	{"admin-socket", set_admin_socket},
+	{"log-level", set_log_level},
+	{"revoke-timeout", set_revoke_timeout},
+};
+
+static int on_keyd(struct parse *p, const char *name, const char *value)
+{
+	for (size_t i = 0; i < sizeof(keyd_keys) / sizeof(keyd_keys[0]); i++) {
+		if (strcmp(name, keyd_keys[i].name))
+			continue;
+		if (p->seen & (1u << i))
+			return fail(p, "'%s' is given twice", name);
+		p->seen |= 1u << i;
+		return keyd_keys[i].set(p, value);
+	}
+	return fail(p, "unknown key '%s' in [keyd]", name);
+}
+
+/* Lists may be continued on further lines, or repeated: they add up. */
+static int add_principals(struct parse *p, struct principal_list *list, const char *value)
+{
+	char bad[NAME_BYTES];
+
+	switch (policy_add(list, value, bad, sizeof(bad))) {
+	case 0:
+		return 1;
+	case -ENOENT:
+		return fail(p, "there is no user or group '%s'", bad);
+	case -E2BIG:
+		return fail(p, "more than %d users and groups", PRINCIPALS_MAX);
+	default:
+		return fail(p, "'%s' is not a user, uid, @group or @gid", bad);
+	}
+}
+
+static int on_roles(struct parse *p, const char *name, const char *value)
+{
+	int role = policy_role_index(name);
+	if (role < 0)
+		return fail(p, "unknown role '%s'", name);
+	return add_principals(p, &p->config->policy.roles[role], value);
+}
+
+static int on_level(struct parse *p, const char *level, const char *name, const char *value)
+{
+	if (strcmp(name, "fetch"))
+		return fail(p, "unknown key '%s'; levels have only 'fetch'", name);
+	if (!level)
+		return add_principals(p, &p->config->policy.fetch, value);
+	struct principal_list *list = policy_level_fetch(&p->config->policy, level);
+	if (!list)
+		return fail(p, "too many levels");
+	return add_principals(p, list, value);
+}
+
+static int on_key(void *user, const char *cut_section, const char *name, const char *value)
+{
+	struct parse *p = user;
+	const char *section = p->section;
+
+	(void)cut_section;
+
+	if (p->error[0])
+		return 0;
+	if (!strcmp(section, "keyd"))
+		return on_keyd(p, name, value);
+	if (!strcmp(section, "roles"))
+		return on_roles(p, name, value);
+	if (!strcmp(section, "levels"))
+		return on_level(p, NULL, name, value);
+	if (!strncmp(section, level_prefix, sizeof(level_prefix) - 1))
+		return on_level(p, section + sizeof(level_prefix) - 1, name, value);
+	return fail(p, "'%s' stands before any section", name);
+}
+
+/* inih tells of sections only through their keys, so that an empty unknown one would pass. */
+static void check_section(struct parse *p, const char *section)
+{
+	if (!strcmp(section, "keyd") || !strcmp(section, "roles") || !strcmp(section, "levels"))
+		return;
+	if (strncmp(section, level_prefix, sizeof(level_prefix) - 1)) {
+		fail(p, "unknown section [%s]", section);
+		return;
+	}
+	const char *level = section + sizeof(level_prefix) - 1;
+	if (!text_is_level_name(level))
+		fail(p, "'%s' is not a level name", level);
+	else if (!policy_level_fetch(&p->config->policy, level)) /* from now on a list of its own */
+		fail(p, "too many levels");
+}
+
+/* An ini_reader that counts lines and refuses what inih would silently cut. */
+static char *read_line(char *line, int cap, void *stream)
+{
+	struct parse *p = stream;
+	if (p->error[0] || !fgets(line, cap, p->file))
+		return NULL;
+	p->line++;
+	if (!strchr(line, '\n') && !feof(p->file)) {
+		fail(p, "the line is longer than %d characters; lists may go on in the next line",
+			cap - 2);
+		return NULL;
+	}
+	const char *start = line + strspn(line, " \t");
+	if (start[0] == '[') {
+		size_t len = strcspn(start + 1, "]\r\n");
+		(void)snprintf(p->section, sizeof(p->section), "%.*s", (int)len, start + 1);
+		check_section(p, p->section);
+	}
+	return line;
+}
+
+int config_set(char **field, const char *value)
+{
+	char *copy = strdup(value);
+	if (!copy)
+		return -ENOMEM;
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+int config_init(struct config *config, uid_t self)
+{
+	*config = (struct config){
+		.log_level = LOG_LEVEL_INFO,
+		.revoke_timeout_s = CONFIG_REVOKE_TIMEOUT_S,
+	};
+	policy_set_default(&config->policy, self);
+	int rc = config_set(&config->state, CONFIG_DEFAULT_STATE);
+	if (!rc)
+		rc = config_set(&config->socket, CONFIG_DEFAULT_SOCKET);
+	if (!rc)
+		rc = config_set(&config->admin_socket, CONFIG_DEFAULT_ADMIN_SOCKET);
+	if (rc)
+		config_clear(config);
+	return rc;
+}
+
+int config_read(struct config *config, const char *file, char error[CONFIG_ERROR_BYTES])
+{
+	struct parse p = {.config = config, .file_name = file, .error = error};
+
+	error[0] = '\0';
+	p.file = fopen(file, "re");
+	if (!p.file) {
+		int rc = -errno;
+		(void)snprintf(error, CONFIG_ERROR_BYTES, "%s: %s", file, strerror(-rc));
+		return rc;
+	}
+	policy_clear(&config->policy);
+	int bad_line = ini_parse_stream(read_line, &p, on_key, &p);
+	if (bad_line && !error[0]) {
+		p.line = bad_line > 0 ? (unsigned)bad_line : 0;
+		fail(&p, "neither '[section]' nor 'key = value'");
+	}
+	if (ferror(p.file) && !error[0])
+		fail(&p, "cannot be read");
+	(void)fclose(p.file);
+	return error[0] ? -EINVAL : 0;
+}
+
+void config_clear(struct config *config)
+{
+	free(config->state);
+	free(config->socket);
+	free(config->admin_socket);
+	policy_clear(&config->policy);
+	*config = (struct config){0};
+}

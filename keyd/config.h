@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* keyd.conf(5): where keyd keeps and finds things, and who may do what. */
+#ifndef KEYD_CONFIG_H
+#define KEYD_CONFIG_H
+
+#include <stdbool.h>
+
+#include "log.h"
+#include "policy.h"
+
+#define CONFIG_DEFAULT_FILE "/etc/keyd/keyd.conf"
+#define CONFIG_DEFAULT_STATE "/var/lib/keyd"
+#define CONFIG_DEFAULT_SOCKET "/run/keyd/keyd.sock"
+#define CONFIG_DEFAULT_ADMIN_SOCKET "/run/keyd/admin.sock"
+
+enum { CONFIG_REVOKE_TIMEOUT_S = 5, CONFIG_REVOKE_TIMEOUT_S_MAX = 600, CONFIG_ERROR_BYTES = 512 };
+
+struct config {
+	char *state; /* this and the next two: owned */
+	char *socket;
+	char *admin_socket;
+	enum log_level log_level;
+	int revoke_timeout_s;
+	struct policy policy;
+};
+
+/* The built-in values; the policy is policy_set_default()'s for uid self. 0 or -ENOMEM. */
+int config_init(struct config *config, uid_t self) __attribute__((warn_unused_result));
+
+/*
+ * Reads file into config, whose policy then says exactly what the file says. 0; -ENOENT when there is
+ * no file; -EINVAL or another -errno with one line in error ("FILE:LINE: what"). Anything unknown,
+ * given twice, too long or out of range is an error.
+ */
+int config_read(struct config *config, const char *file, char error[CONFIG_ERROR_BYTES])
+	__attribute__((warn_unused_result));
+
+/* Replaces an owned string. 0 or -ENOMEM. */
+int config_set(char **field, const char *value) __attribute__((warn_unused_result));
+
+void config_clear(struct config *config);
+
+#endif

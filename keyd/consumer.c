@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "consumer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "holders.h"
+#include "log.h"
+#include "revocation.h"
+#include "secret.h"
+#include "text.h"
+
+struct consumer *consumer_of(struct session *session)
+{
+	return session->kind == &consumer_kind ? (struct consumer *)session : NULL;
+}
+
+struct consumer *consumer_new(struct peer *peer)
+{
+	struct consumer *consumer = calloc(1, sizeof(*consumer));
+	if (!consumer)
+		return NULL;
+	consumer->session.kind = &consumer_kind;
+	consumer->session.fd = -1;
+	consumer->session.peer = *peer;
+	*peer = (struct peer){.pidfd = -1}; /* the consumer owns it */
+	consumer->connected_at = clock_wall_seconds();
+	return consumer;
+}
+
+static bool in_scope(const struct held *held, const struct scope *scope)
+{
+	return scope->volume ? held->volume == scope->volume
+			     : held->volume->level == scope->level;
+}
+
+int consumer_add_held(struct consumer *consumer, struct volume *volume, bool confirmed)
+{
+	for (size_t i = 0; i < consumer->held_count; i++) {
+		if (consumer->held[i].volume == volume) {
+			consumer->held[i].confirmed |= confirmed;
+			return 0;
+		}
+	}
+	struct held *more =
+		reallocarray(consumer->held, consumer->held_count + 1, sizeof(*consumer->held));
+	if (!more)
+		return -ENOMEM;
+	consumer->held = more;
+	more[consumer->held_count++] = (struct held){volume, confirmed};
+	return 0;
+}
+
+bool consumer_holds(const struct consumer *consumer, const struct scope *scope)
+{
+	for (size_t i = 0; i < consumer->held_count; i++) {
+		if (in_scope(&consumer->held[i], scope))
+			return true;
+	}
+	return false;
+}
+
+bool consumer_holds_volume(const struct consumer *consumer, const struct volume *volume)
+{
+	for (size_t i = 0; i < consumer->held_count; i++) {
+		if (consumer->held[i].volume == volume)
+			return true;
+	}
+	return false;
+}
+
+void consumer_drop_held(struct consumer *consumer, const struct scope *scope)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < consumer->held_count; i++) {
+		if (!in_scope(&consumer->held[i], scope))
+			consumer->held[kept++] = consumer->held[i];
+	}
+	consumer->held_count = kept;
+}
+
+/* The sessions that this consumer's process lost before: their keys are now this one's. */
+static void inherit(struct keyd *keyd, struct consumer *consumer)
+{
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		struct consumer *former = consumer_of(keyd->sessions[i]);
+		if (!former || former->session.fd >= 0 || former->session.ending ||
+			!peer_same_process(&former->session.peer, &consumer->session.peer))
+			continue;
+		for (size_t k = 0; k < former->held_count; k++) {
+			if (consumer_add_held(consumer, former->held[k].volume, false)) {
+				consumer->session.ending = true; /* the former stays and is waited for */
+				return;
+			}
+		}
+		revocation_replace(keyd, former, consumer);
+		former->held_count = 0;
+		former->session.ending = true;
+	}
+}
+
+static void on_hello(struct keyd *keyd, struct consumer *consumer)
+{
+	struct session *session = &consumer->session;
+	uint32_t serial = keyd->io.msg->serial;
+
+	text_sanitize(consumer->program, sizeof(consumer->program), keyd->io.msg->hello.program);
+	if (session->stranger) {
+		keyd_audit_refusal(keyd, &(struct audit_event){.event = "hello",
+						 .by = &session->peer,
+						 .result = "denied"});
+		(void)session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_DENIED,
+			"uid %u may not fetch keys of any level: see [levels] in keyd.conf(5)",
+			(unsigned)session->peer.uid);
+		session->ending = true;
+		return;
+	}
+	consumer->greeted = true;
+	session->deadline_ms = 0;
+	inherit(keyd, consumer);
+	log_info("%s pid %d uid %u connected", consumer->program, (int)session->peer.pid,
+		(unsigned)session->peer.uid);
+	if (session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_OK, "%s", ""))
+		revocation_on_hello(keyd, consumer);
+}
+
+/* One ATTACH while it is decided. */
+struct attach {
+	struct keyd *keyd;
+	struct consumer *consumer;
+	uint32_t serial;
+	struct proto_attach request;
+	struct volume *volume; /* NULL: none */
+	char message[PROTO_MESSAGE_BYTES];
+};
+
+static enum proto_status refuse(struct attach *a, enum proto_status status, const char *message)
+{
+	(void)snprintf(a->message, sizeof(a->message), "%s", message);
+	return status;
+}
+
+/* Everything that can be decided without the key. */
+static enum proto_status check_attach(struct attach *a)
+{
+	const struct keyd *keyd = a->keyd;
+	const char *asserted = a->request.level;
+
+	if (!keyd->store.root)
+		return refuse(a, PROTO_UNINITIALIZED, "no key store yet: keyadm init");
+	if (!text_is_uuid(a->request.uuid))
+		return refuse(a, PROTO_INVALID, "not a UUID");
+	a->volume = keystore_volume(&keyd->store, a->request.uuid);
+	if (!a->volume)
+		return refuse(a, PROTO_NOT_FOUND, "keyd knows no volume with this UUID");
+	const char *level = a->volume->level->name;
+	if (!policy_may_fetch(&keyd->config.policy, &a->consumer->session.peer, level))
+		return refuse(a, PROTO_DENIED, "this uid may not fetch keys of the volume's level");
+	if (asserted[0] && strcmp(asserted, level))
+		return refuse(a, PROTO_MISMATCH, "the volume belongs to another level");
+	switch (keystore_volume_state(a->volume)) {
+	case KEY_ACTIVE:
+		return PROTO_OK;
+	case KEY_SUSPENDED:
+		return refuse(a, PROTO_SUSPENDED, "the level is suspended");
+	case KEY_DAMAGED:
+		return refuse(a, PROTO_DAMAGED,
+			"the key is damaged: put its file back from a backup and restart keyd");
+	case KEY_DESTROYING:
+	case KEY_DESTROYED:
+		break;
+	}
+	return refuse(a, PROTO_DESTROYED, "the key is destroyed");
+}
+
+static int audit_attach(struct attach *a, enum proto_status status)
+{
+	char path[PROTO_PATH_BYTES];
+	struct audit_event event = {
+		.event = "attach",
+		.by = &a->consumer->session.peer,
+		.level = a->volume ? a->volume->level->name : a->request.level,
+		.volume = text_is_uuid(a->request.uuid) ? a->request.uuid : NULL,
+		.path = path,
+		.result = proto_status_name(status),
+	};
+
+	text_sanitize(path, sizeof(path), a->request.path);
+	if (!text_is_level_name(event.level))
+		event.level = NULL;
+	if (status == PROTO_OK)
+		return audit_append(&a->keyd->audit, &event);
+	keyd_audit_refusal(a->keyd, &event);
+	return 0;
+}
+
+/*
+ * Puts the key into reply, and everything on record that must be there before it leaves: that it can
+ * be unwrapped at all, who will hold it, and that it was given out.
+ */
+static enum proto_status release_key(struct attach *a, struct proto_attach_reply *reply)
+{
+	size_t held_before = a->consumer->held_count;
+
+	int rc = keystore_volume_key(&a->keyd->store, a->volume, reply->key);
+	if (rc == -EBADMSG)
+		return refuse(a, PROTO_DAMAGED,
+			"the key is damaged: put its file back from a backup and restart keyd");
+	if (!rc)
+		rc = consumer_add_held(a->consumer, a->volume, true);
+	if (!rc && a->consumer->held_count != held_before)
+		rc = holders_save(a->keyd);
+	if (!rc)
+		rc = audit_attach(a, PROTO_OK);
+	if (!rc) {
+		reply->key_bytes = (uint32_t)a->volume->cipher->key_bytes;
+		return PROTO_OK;
+	}
+	if (a->consumer->held_count != held_before)
+		a->consumer->held_count = held_before;
+	secret_wipe(reply->key, sizeof(reply->key));
+	log_error("cannot give out the key of volume %s: %s", a->volume->uuid, strerror(-rc));
+	return refuse(a, PROTO_FAILED, "keyd cannot read or record the key: see its log");
+}
+
+static void fill_record(const struct volume *volume, struct proto_attach_reply *reply)
+{
+	reply->sector_bytes = volume->sector_bytes;
+	reply->data_offset_bytes = volume->data_offset_bytes;
+	reply->size_bytes = volume->size_bytes;
+	memcpy(reply->uuid, volume->uuid, sizeof(reply->uuid));
+	memcpy(reply->level, volume->level->name, sizeof(reply->level));
+	(void)snprintf(reply->cipher, sizeof(reply->cipher), "%s", volume->cipher->name);
+}
+
+static void on_attach(struct keyd *keyd, struct consumer *consumer)
+{
+	struct proto_msg *msg = keyd->io.msg;
+	struct attach a = {
+		.keyd = keyd,
+		.consumer = consumer,
+		.serial = msg->serial,
+		.request = msg->attach,
+	};
+
+	enum proto_status status = check_attach(&a);
+	*msg = (struct proto_msg){.type = PROTO_ATTACH_REPLY, .serial = a.serial};
+	if (status == PROTO_OK)
+		status = release_key(&a, &msg->attach_reply);
+	if (status != PROTO_OK)
+		(void)audit_attach(&a, status);
+	if (status == PROTO_OK || status == PROTO_SUSPENDED)
+		fill_record(a.volume, &msg->attach_reply);
+	msg->attach_reply.status = status;
+	memcpy(msg->attach_reply.message, a.message, sizeof(a.message));
+	(void)session_send(keyd, &consumer->session, msg, -1);
+	secret_wipe(msg, sizeof(*msg));
+}
+
+static void on_detach(struct keyd *keyd, struct consumer *consumer)
+{
+	struct volume *volume = keystore_volume(&keyd->store, keyd->io.msg->volume.uuid);
+	if (!volume)
+		return;
+	const struct scope scope = {.level = volume->level, .volume = volume};
+	consumer_drop_held(consumer, &scope);
+}
+
+/* Keys that may not be held any more, of whatever revocation this answers. */
+static void drop_revoked(struct consumer *consumer)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < consumer->held_count; i++) {
+		if (keystore_volume_state(consumer->held[i].volume) == KEY_ACTIVE)
+			consumer->held[kept++] = consumer->held[i];
+	}
+	consumer->held_count = kept;
+}
+
+static void on_revoke_ack(struct keyd *keyd, struct consumer *consumer)
+{
+	uint32_t serial = keyd->io.msg->serial, wiped = keyd->io.msg->revoke_ack.wiped;
+	char detail[64];
+
+	if (revocation_on_ack(keyd, consumer, serial, wiped))
+		return;
+	log_warning("pid %d uid %u acknowledged late that it wiped %u keys",
+		(int)consumer->session.peer.pid, (unsigned)consumer->session.peer.uid,
+		(unsigned)wiped);
+	(void)snprintf(detail, sizeof(detail), "wiped %u", (unsigned)wiped);
+	keyd_audit_refusal(keyd, &(struct audit_event){.event = "revoke-ack-late",
+					 .by = &consumer->session.peer,
+					 .detail = detail,
+					 .result = "ok"});
+	drop_revoked(consumer);
+}
+
+static void on_ping(struct keyd *keyd, struct consumer *consumer)
+{
+	const struct proto_msg pong = {.type = PROTO_PONG, .serial = keyd->io.msg->serial};
+
+	(void)session_send(keyd, &consumer->session, &pong, -1);
+}
+
+static const struct {
+	uint16_t type;
+	bool before_hello;
+	void (*handle)(struct keyd *keyd, struct consumer *consumer);
+} handlers[] = {
+	{PROTO_HELLO, true, on_hello},
+	{PROTO_ATTACH, false, on_attach},
+	{PROTO_DETACH, false, on_detach},
+	{PROTO_REVOKE_ACK, false, on_revoke_ack},
+	{PROTO_PING, false, on_ping},
+};
+
+static void on_message(struct keyd *keyd, struct session *session)
+{
+	struct consumer *consumer = (struct consumer *)session;
+	uint16_t type = keyd->io.msg->type;
+
+	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+		if (handlers[i].type == type && handlers[i].before_hello != consumer->greeted) {
+			handlers[i].handle(keyd, consumer);
+			return;
+		}
+	}
+	log_warning("pid %d uid %u sent %s where it does not belong: closing the connection",
+		(int)session->peer.pid, (unsigned)session->peer.uid, proto_type_name(type));
+	session->ending = true;
+}
+
+static void on_garbage(struct keyd *keyd, struct session *session, int error)
+{
+	const struct consumer *consumer = (const struct consumer *)session;
+
+	if (!consumer->greeted)
+		(void)session_reply(keyd, session, PROTO_HELLO_REPLY, 0, PROTO_INVALID,
+			"keyd speaks protocol version %d: use the tgt-crypt and tgt-keyd of one "
+			"release",
+			PROTO_VERSION);
+	log_warning("pid %d uid %u sent no message of this protocol: %s", (int)session->peer.pid,
+		(unsigned)session->peer.uid, strerror(-error));
+}
+
+static bool on_closed(struct keyd *keyd, struct session *session)
+{
+	struct consumer *consumer = (struct consumer *)session;
+
+	if (consumer->greeted)
+		log_info("%s pid %d uid %u disconnected", consumer->program,
+			(int)session->peer.pid, (unsigned)session->peer.uid);
+	consumer->greeted = false;
+	if (!peer_is_alive(&session->peer)) {
+		revocation_on_exit(keyd, consumer);
+		return false;
+	}
+	revocation_on_close(keyd, consumer);
+	return consumer->held_count > 0;
+}
+
+static void on_exit_of_process(struct keyd *keyd, struct session *session)
+{
+	revocation_on_exit(keyd, (struct consumer *)session);
+}
+
+static void consumer_free(struct session *session)
+{
+	struct consumer *consumer = (struct consumer *)session;
+
+	peer_clear(&session->peer);
+	free(consumer->held);
+	free(consumer);
+}
+
+const struct session_kind consumer_kind = {
+	.name = "keyd.sock",
+	.on_message = on_message,
+	.on_garbage = on_garbage,
+	.on_closed = on_closed,
+	.on_exit = on_exit_of_process,
+	.free = consumer_free,
+};

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * Sessions on keyd.sock: tgtd processes that attach volumes, hold their keys, and wipe them when they
+ * are told to.
+ */
+#ifndef KEYD_CONSUMER_H
+#define KEYD_CONSUMER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "erasure.h"
+#include "keyd.h"
+#include "session.h"
+
+/* A volume whose key a process may hold. */
+struct held {
+	struct volume *volume;
+	bool confirmed; /* attached over this connection; else over an earlier one */
+};
+
+struct consumer {
+	struct session session; /* first: a session of this kind is a consumer */
+	char program[PROTO_CUSTODY_BYTES];
+	int64_t connected_at; /* seconds since the epoch */
+	bool greeted;
+	struct held *held; /* owned */
+	size_t held_count;
+};
+
+extern const struct session_kind consumer_kind;
+
+/* The consumer, or NULL when session is of the other kind. */
+struct consumer *consumer_of(struct session *session);
+
+/* A consumer without a connection yet; peer is taken over on success. NULL: out of memory. */
+struct consumer *consumer_new(struct peer *peer);
+
+/* Notes that the process may hold the key of volume. 0 or -ENOMEM. */
+int consumer_add_held(struct consumer *consumer, struct volume *volume, bool confirmed)
+	__attribute__((warn_unused_result));
+
+/* True when it may hold a key of the scope. */
+bool consumer_holds(const struct consumer *consumer, const struct scope *scope);
+
+bool consumer_holds_volume(const struct consumer *consumer, const struct volume *volume);
+
+/* The keys of the scope were wiped in the process. */
+void consumer_drop_held(struct consumer *consumer, const struct scope *scope);
+
+#endif

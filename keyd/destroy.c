@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "destroy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/sha.h>
+
+#include "certificate.h"
+#include "clock.h"
+#include "ledger.h"
+#include "log.h"
+#include "revocation.h"
+#include "text.h"
+
+enum { ERASE_FILES_A_STEP = 16 };
+
+struct destroy {
+	struct revocation rev; /* first */
+	struct destroy *next;
+	struct json_object *certificate; /* owned; complete only at the end */
+	struct erasure_progress progress;
+	bool erasing; /* the consumers have answered */
+	struct admin_waiting waiting;
+	struct peer requester; /* for the audit log; owns nothing */
+	bool resumed;          /* after a restart: nobody of this run asked for it */
+};
+
+static const char *scope_name(const struct scope *scope)
+{
+	return scope->volume ? scope->volume->uuid : scope->level->name;
+}
+
+static int audit(struct keyd *keyd, const struct destroy *d, const char *event, const char *detail,
+	const char *result)
+{
+	const struct scope *scope = &d->rev.scope;
+
+	return audit_append(&keyd->audit,
+		&(struct audit_event){.event = event,
+			.by = d->resumed ? NULL : &d->requester,
+			.level = scope->level->name,
+			.volume = scope->volume ? scope->volume->uuid : NULL,
+			.detail = detail,
+			.result = result});
+}
+
+static void set_state(const struct scope *scope, enum key_state state, int64_t destroyed_at)
+{
+	if (scope->volume) {
+		scope->volume->state = state;
+		scope->volume->destroyed_at = destroyed_at;
+		return;
+	}
+	scope->level->state = state;
+	scope->level->destroyed_at = destroyed_at;
+	for (size_t i = 0; state == KEY_DESTROYED && i < scope->level->volume_count; i++) {
+		struct volume *volume = scope->level->volumes[i];
+		if (volume->state == KEY_DESTROYED)
+			continue;
+		volume->state = KEY_DESTROYED;
+		volume->destroyed_at = destroyed_at;
+	}
+}
+
+static void unlink_destroy(struct keyd *keyd, struct destroy *d)
+{
+	struct destroy **link = &keyd->destroys;
+
+	while (*link && *link != d)
+		link = &(*link)->next;
+	if (*link)
+		*link = d->next;
+	d->rev.scope.level->busy = false;
+}
+
+static void destroy_free(struct destroy *d)
+{
+	json_object_put(d->certificate);
+	free(d);
+}
+
+/* The intent stays: the next start, or another request, goes on. No key leaves meanwhile. */
+static void give_up(struct keyd *keyd, struct destroy *d, const char *step, int rc)
+{
+	const char *name = scope_name(&d->rev.scope);
+
+	log_error("destroying %s: cannot %s: %s: it goes on when keyd starts again", name, step,
+		strerror(-rc));
+	if (audit(keyd, d, "destroy-interrupted", step, "failed"))
+		log_error("destroying %s: the interruption is not in the audit log", name);
+	unlink_destroy(keyd, d);
+	admin_answer_waiting(keyd, &d->waiting, PROTO_FAILED, NULL,
+		"the key of %s will never be given out again, but keyd cannot %s: %s; put that "
+		"right and destroy it again",
+		name, step, strerror(-rc));
+	destroy_free(d);
+}
+
+static void answer_done(struct keyd *keyd, struct destroy *d)
+{
+	char names[PROTO_MESSAGE_BYTES - 192];
+	const char *name = scope_name(&d->rev.scope);
+	struct json_object *certificate = d->certificate;
+
+	d->certificate = NULL; /* the answer owns it */
+	size_t missing = certificate_missing(certificate, names, sizeof(names));
+	if (!certificate_is_verified(certificate))
+		admin_answer_waiting(keyd, &d->waiting, PROTO_UNPROVEN, certificate,
+			"%s is destroyed for keyd, but its key files could not all be erased: see "
+			"\"verification\" and the state directory",
+			name);
+	else if (missing)
+		admin_answer_waiting(keyd, &d->waiting, PROTO_UNPROVEN, certificate,
+			"%s is destroyed in the store, but %zu did not acknowledge: %s; end them",
+			name, missing, names);
+	else
+		admin_answer_waiting(
+			keyd, &d->waiting, PROTO_OK, certificate, "%s is destroyed", name);
+}
+
+/* What the audit log says at the end names the very document that was handed out. */
+static int audit_end(struct keyd *keyd, const struct destroy *d)
+{
+	const char *text = certificate_text(d->certificate);
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	char hex[2 * SHA256_DIGEST_LENGTH + 1], detail[128], names[1];
+
+	if (!text || !SHA256((const uint8_t *)text, strlen(text), digest))
+		return -ENOMEM;
+	text_hex(digest, sizeof(digest), hex);
+	(void)snprintf(detail, sizeof(detail), "certificate sha256 %s", hex);
+	bool proven = certificate_is_verified(d->certificate) &&
+		      !certificate_missing(d->certificate, names, sizeof(names));
+	return audit(keyd, d, d->rev.scope.volume ? "volume-destroyed" : "level-destroyed", detail,
+		proven ? "ok" : "unproven");
+}
+
+/* The certificate is durable: what is left is to say so. */
+static void end(struct keyd *keyd, struct destroy *d)
+{
+	const struct scope *scope = &d->rev.scope;
+
+	int rc = audit_end(keyd, d);
+	if (rc) {
+		give_up(keyd, d, "record it in the audit log", rc);
+		return;
+	}
+	rc = erasure_remove_intent(&keyd->store, scope);
+	if (rc) /* the next start would find nothing left to do */
+		log_warning("destroying %s: cannot remove the intent: %s", scope_name(scope),
+			strerror(-rc));
+	log_info("%s %s is destroyed", scope->volume ? "volume" : "level", scope_name(scope));
+	unlink_destroy(keyd, d);
+	answer_done(keyd, d);
+	destroy_free(d);
+}
+
+/* Enters what was found after erasing. */
+static int complete(const struct keyd *keyd, struct destroy *d, int64_t now)
+{
+	const struct scope *scope = &d->rev.scope;
+	struct certificate_end facts = {
+		.completed_at = now,
+		.erase_class = keyd->store.custody->erase_class,
+		.erase_class_reason = keyd->store.custody->erase_class_reason,
+		.erase_error = d->progress.first_error,
+		.audit_head = keyd->audit.head,
+	};
+
+	int rc = erasure_verify(&keyd->store, scope, &facts.findings);
+	if (rc && !facts.erase_error)
+		facts.erase_error = rc;
+	facts.exports = ledger_outstanding(keyd->store.dir_fd, scope->level->name,
+		scope->volume ? scope->volume->uuid : NULL, &facts.damaged_exports);
+	return certificate_complete(d->certificate, &facts);
+}
+
+/* Everything is erased that can be. */
+static void finish(struct keyd *keyd, struct destroy *d)
+{
+	const struct scope *scope = &d->rev.scope;
+	int64_t now = clock_wall_seconds();
+
+	const char *text = certificate_text(d->certificate);
+	int rc = text ? erasure_write_tombstone(&keyd->store, scope, now, text) : -ENOMEM;
+	if (rc) {
+		give_up(keyd, d, "write the tombstone", rc);
+		return;
+	}
+	rc = complete(keyd, d, now);
+	text = rc ? NULL : certificate_text(d->certificate);
+	rc = text ? erasure_write_certificate(&keyd->store, scope, text) : -ENOMEM;
+	if (rc) {
+		give_up(keyd, d, "write the certificate", rc);
+		return;
+	}
+	set_state(scope, KEY_DESTROYED, now);
+	end(keyd, d);
+}
+
+static int add_answers(struct destroy *d)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < d->rev.target_count; i++) {
+		const struct revocation_target *target = &d->rev.targets[i];
+		rc = certificate_add_answer(
+			d->certificate, target->answer, &target->peer, target->wiped);
+	}
+	return rc;
+}
+
+static void on_revoked(struct keyd *keyd, struct revocation *rev)
+{
+	struct destroy *d = (struct destroy *)rev;
+	char names[PROTO_MESSAGE_BYTES];
+
+	size_t missing = revocation_missing(rev, names, sizeof(names));
+	if (missing)
+		log_warning("destroying %s: %zu did not acknowledge: %s", scope_name(&rev->scope),
+			missing, names);
+	int rc = add_answers(d);
+	if (rc) {
+		give_up(keyd, d, "note the consumers' answers", rc);
+		return;
+	}
+	if (audit(keyd, d, "destroy-revoked", names, missing ? "unproven" : "ok"))
+		log_error("destroying %s goes on all the same", scope_name(&rev->scope));
+	const char *text = certificate_text(d->certificate);
+	rc = text ? erasure_write_intent(&keyd->store, &rev->scope, RECORD_ERASING, text) : -ENOMEM;
+	if (rc) /* a restart would ask the consumers again: no reason to keep the keys for longer */
+		log_warning("destroying %s: cannot write the intent again: %s",
+			scope_name(&rev->scope), strerror(-rc));
+	d->erasing = true;
+}
+
+bool destroy_step(struct keyd *keyd)
+{
+	bool more = false;
+
+	for (struct destroy *d = keyd->destroys, *next; d; d = next) {
+		next = d->next;
+		if (!d->erasing)
+			continue;
+		if (erasure_step(&keyd->store, &d->rev.scope, ERASE_FILES_A_STEP, &d->progress))
+			more = true;
+		else
+			finish(keyd, d);
+	}
+	return more;
+}
+
+static struct destroy *new_destroy(const struct scope *scope)
+{
+	struct destroy *d = calloc(1, sizeof(*d));
+	if (!d)
+		return NULL;
+	d->rev.scope = *scope;
+	d->rev.reason = PROTO_REASON_DESTROY;
+	d->rev.done = on_revoked;
+	return d;
+}
+
+/* The intent is durable: from here on there is no way back. */
+static void begin(struct keyd *keyd, struct destroy *d, bool erasing)
+{
+	set_state(&d->rev.scope, KEY_DESTROYING, 0);
+	d->rev.scope.level->busy = true;
+	d->next = keyd->destroys;
+	keyd->destroys = d; /* the list owns it */
+	d->erasing = erasing;
+	if (!erasing)
+		revocation_start(keyd, &d->rev);
+}
+
+static enum proto_status refuse(char *message, enum proto_status status, const char *why)
+{
+	(void)snprintf(message, PROTO_MESSAGE_BYTES, "nothing was destroyed: %s", why);
+	return status;
+}
+
+/* Makes the intent durable, unless d came from one. */
+static enum proto_status write_intent(struct keyd *keyd, struct destroy *d, char *message)
+{
+	const struct scope *scope = &d->rev.scope;
+
+	if (d->certificate)
+		return PROTO_OK;
+	d->certificate = certificate_draft(scope, &d->requester, clock_wall_seconds());
+	const char *text = d->certificate ? certificate_text(d->certificate) : NULL;
+	if (!text)
+		return refuse(message, PROTO_FAILED, "out of memory");
+	int rc = erasure_write_intent(&keyd->store, scope, RECORD_REVOKING, text);
+	if (!rc)
+		return PROTO_OK;
+	if (audit(keyd, d, "destroy-interrupted", "write the intent", "failed") ||
+		erasure_remove_intent(&keyd->store, scope))
+		return refuse(message, PROTO_FAILED,
+			"the state directory cannot be written, and a half-written intent may be "
+			"carried out when keyd starts again");
+	return refuse(message, PROTO_FAILED, strerror(-rc));
+}
+
+static enum proto_status declare(
+	struct keyd *keyd, struct destroy *d, const struct admin *admin, char *message)
+{
+	d->resumed = false;
+	d->requester = (struct peer){
+		.pid = admin->session.peer.pid,
+		.uid = admin->session.peer.uid,
+		.pidfd = -1,
+	};
+	if (audit(keyd, d, d->rev.scope.volume ? "volume-destroy" : "level-destroy", NULL, "ok"))
+		return refuse(message, PROTO_FAILED, "the audit log cannot be written");
+	return write_intent(keyd, d, message);
+}
+
+/*
+ * The transaction that the scope's intent describes. NULL with *rc: -ENOENT (no intent), -EBADMSG, …
+ * *erasing: the consumers have answered. A certificate that is there already is taken as it is.
+ */
+static struct destroy *from_intent(
+	const struct keyd *keyd, const struct scope *scope, bool *erasing, bool *certified, int *rc)
+{
+	struct record rec;
+	char *text = NULL;
+
+	*rc = erasure_read_intent(&keyd->store, scope, &rec);
+	if (*rc)
+		return NULL;
+	*rc = -ENOMEM;
+	struct destroy *d = new_destroy(scope);
+	if (!d)
+		goto out;
+	d->resumed = true;
+	*erasing = rec.state == RECORD_ERASING;
+	if (!erasure_read_certificate(&keyd->store, scope, &text))
+		d->certificate = certificate_parse(scope, text);
+	*certified = d->certificate != NULL;
+	if (!d->certificate)
+		d->certificate = certificate_parse(scope, rec.body);
+	*rc = d->certificate ? 0 : -EBADMSG;
+	if (*rc) {
+		destroy_free(d);
+		d = NULL;
+	}
+out:
+	free(text);
+	record_clear(&rec);
+	return d;
+}
+
+enum proto_status destroy_start(struct keyd *keyd, const struct scope *scope, struct admin *admin,
+	uint32_t serial, char *message)
+{
+	bool erasing = false, certified;
+	int rc;
+
+	struct destroy *d = from_intent(keyd, scope, &erasing, &certified, &rc);
+	if (!d) /* none, or one that nobody can read any more: a new one replaces it */
+		d = new_destroy(scope);
+	if (!d)
+		return refuse(message, PROTO_FAILED, "out of memory");
+	enum proto_status status = declare(keyd, d, admin, message);
+	if (status != PROTO_OK) {
+		destroy_free(d);
+		return status;
+	}
+	admin_wait(admin, &d->waiting, serial);
+	begin(keyd, d, erasing);
+	return PROTO_OK;
+}
+
+static void resume(struct keyd *keyd, const struct scope *scope)
+{
+	bool erasing, certified;
+	int rc;
+
+	struct destroy *d = from_intent(keyd, scope, &erasing, &certified, &rc);
+	if (!d) {
+		if (rc != -ENOENT)
+			log_error("%s was being destroyed, but the intent cannot be read: destroy "
+				  "it again",
+				scope_name(scope));
+		return;
+	}
+	log_info("going on with destroying %s", scope_name(scope));
+	if (!certified) {
+		begin(keyd, d, erasing);
+		return;
+	}
+	if ((scope->volume ? scope->volume->state : scope->level->state) != KEY_DESTROYED)
+		set_state(scope, KEY_DESTROYED, clock_wall_seconds()); /* a lost tombstone */
+	end(keyd, d);
+}
+
+void destroy_resume_all(struct keyd *keyd)
+{
+	for (size_t i = 0; i < keyd->store.level_count; i++) {
+		struct level *level = keyd->store.levels[i];
+		resume(keyd, &(struct scope){.level = level});
+		for (size_t k = 0; !level->busy && k < level->volume_count; k++)
+			resume(keyd,
+				&(struct scope){.level = level, .volume = level->volumes[k]});
+	}
+}
+
+void destroy_forget_all(struct keyd *keyd)
+{
+	while (keyd->destroys) {
+		struct destroy *d = keyd->destroys;
+		unlink_destroy(keyd, d);
+		admin_answer_waiting(keyd, &d->waiting, PROTO_FAILED, NULL,
+			"keyd is stopping: destroying %s goes on when it starts again",
+			scope_name(&d->rev.scope));
+		destroy_free(d);
+	}
+}

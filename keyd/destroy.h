@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * Destroying a level or a volume: a transaction that a crash at any step only delays (DESIGN 4).
+ *
+ *   audit  the request is recorded
+ *   intent durable: from now on no key of the scope leaves, and a restart goes on from here
+ *   revoke every consumer wipes, or is named because it did not say so in time
+ *   erase  every key file of the scope
+ *   tombstone, certificate, audit, end of the intent, answer
+ *
+ * One transaction at a time works on a level (level->busy).
+ */
+#ifndef KEYD_DESTROY_H
+#define KEYD_DESTROY_H
+
+#include <stdbool.h>
+
+#include "admin.h"
+#include "erasure.h"
+
+/*
+ * Starts, or goes on with one that failed half-way. OK: admin will be answered with the certificate.
+ * Otherwise message (PROTO_MESSAGE_BYTES) says why nothing was destroyed.
+ */
+enum proto_status destroy_start(struct keyd *keyd, const struct scope *scope, struct admin *admin,
+	uint32_t serial, char *message) __attribute__((warn_unused_result));
+
+/* Goes on with everything that the last run of keyd left unfinished. */
+void destroy_resume_all(struct keyd *keyd);
+
+/* Does a bounded amount of erasing. True: there is more to do at once. */
+bool destroy_step(struct keyd *keyd);
+
+/* keyd stops: forgets what is under way; the intents are durable. */
+void destroy_forget_all(struct keyd *keyd);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "durable.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	NAME_BYTES = 256,
+	ERASE_CHUNK_BYTES = 4096,
+};
+
+static const char temporary_prefix[] = ".new-";
+
+static int write_all(int fd, const uint8_t *data, size_t len_bytes)
+{
+	while (len_bytes) {
+		ssize_t n = write(fd, data, len_bytes);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		len_bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+static int sync_dir(int dir_fd)
+{
+	return fsync(dir_fd) ? -errno : 0;
+}
+
+/* Zeros over everything the open file holds, on the medium as far as fdatasync reaches. */
+static int overwrite(int fd)
+{
+	static const uint8_t zeros[ERASE_CHUNK_BYTES];
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	for (off_t at = 0; at < st.st_size;) {
+		size_t want = (size_t)(st.st_size - at);
+		if (want > sizeof(zeros))
+			want = sizeof(zeros);
+		ssize_t n = pwrite(fd, zeros, want, at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+	}
+	return fdatasync(fd) ? -errno : 0;
+}
+
+/* -EIO unless every byte reads back as zero, from the medium if the page cache lets go of it. */
+static int check_overwritten(int fd)
+{
+	uint8_t chunk[ERASE_CHUNK_BYTES];
+	ssize_t n;
+
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	for (off_t at = 0; (n = pread(fd, chunk, sizeof(chunk), at)) > 0; at += n) {
+		for (ssize_t i = 0; i < n; i++) {
+			if (chunk[i])
+				return -EIO;
+		}
+	}
+	return n < 0 ? -errno : 0;
+}
+
+/* A hard link elsewhere is somebody's backup: only a file without a name is overwritten. */
+static void overwrite_unlinked(int fd)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st) && !st.st_nlink && overwrite(fd)) {
+		/* Best effort by contract: the new content is durable already. */
+	}
+}
+
+static int write_temporary(int dir_fd, const char *name, const void *data, size_t len_bytes)
+{
+	(void)unlinkat(dir_fd, name, 0);
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	int rc = write_all(fd, data, len_bytes);
+	if (!rc && fsync(fd))
+		rc = -errno;
+	if (close(fd) && !rc)
+		rc = -errno;
+	if (rc)
+		(void)unlinkat(dir_fd, name, 0);
+	return rc;
+}
+
+int durable_write(int dir_fd, const char *name, const void *data, size_t len_bytes)
+{
+	char temporary[NAME_BYTES];
+
+	int rc = durable_temporary_name(name, temporary, sizeof(temporary));
+	if (!rc)
+		rc = write_temporary(dir_fd, temporary, data, len_bytes);
+	if (rc)
+		return rc;
+	/* Held open over the rename: the replaced content would otherwise lie in free blocks. */
+	int replaced = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (renameat(dir_fd, temporary, dir_fd, name)) {
+		rc = -errno;
+		(void)unlinkat(dir_fd, temporary, 0);
+	} else {
+		rc = sync_dir(dir_fd);
+		if (!rc && replaced >= 0)
+			overwrite_unlinked(replaced);
+	}
+	if (replaced >= 0)
+		(void)close(replaced);
+	return rc;
+}
+
+int durable_read(int dir_fd, const char *name, size_t cap_bytes, uint8_t **data, size_t *len_bytes)
+{
+	uint8_t *buf = NULL;
+	size_t used = 0;
+	struct stat st;
+	int rc;
+
+	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	rc = fstat(fd, &st) ? -errno : !S_ISREG(st.st_mode) ? -EBADMSG : 0;
+	if (rc)
+		goto out;
+	rc = -EFBIG;
+	if (st.st_size < 0 || (uint64_t)st.st_size > cap_bytes)
+		goto out;
+	rc = -ENOMEM;
+	buf = malloc((size_t)st.st_size + 1);
+	if (!buf)
+		goto out;
+	while (used < (size_t)st.st_size) {
+		ssize_t n = read(fd, buf + used, (size_t)st.st_size - used);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			rc = n < 0 ? -errno : -EBADMSG;
+			goto out;
+		}
+		used += (size_t)n;
+	}
+	buf[used] = '\0'; /* not counted: text files can be parsed in place */
+	*data = buf;
+	*len_bytes = used;
+	buf = NULL; /* caller owns it */
+	rc = 0;
+out:
+	free(buf);
+	(void)close(fd);
+	return rc;
+}
+
+int durable_erase(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return sync_dir(dir_fd); /* unlinked before a crash, perhaps not durably */
+	int rc = fd < 0 ? -errno : overwrite(fd);
+	if (!rc)
+		rc = check_overwritten(fd);
+	if (fd >= 0) {
+		struct stat st;
+		/* Discard is a request: many file systems cannot. */
+		if (!fstat(fd, &st) && st.st_size > 0)
+			(void)fallocate(
+				fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size);
+		(void)fdatasync(fd);
+		(void)close(fd);
+	}
+	if (unlinkat(dir_fd, name, 0) && errno != ENOENT && !rc)
+		rc = -errno;
+	int synced = sync_dir(dir_fd);
+	return rc ? rc : synced;
+}
+
+int durable_mkdir(int dir_fd, const char *name)
+{
+	if (mkdirat(dir_fd, name, 0700) && errno != EEXIST)
+		return -errno;
+	return sync_dir(dir_fd);
+}
+
+int durable_open_dir(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int durable_temporary_name(const char *name, char *temporary, size_t cap)
+{
+	int n = snprintf(temporary, cap, "%s%s", temporary_prefix, name);
+	return n < 0 || (size_t)n >= cap ? -ENAMETOOLONG : 0;
+}
+
+bool durable_is_temporary(const char *name)
+{
+	return !strncmp(name, temporary_prefix, sizeof(temporary_prefix) - 1);
+}
+
+int durable_append(int fd, const void *line, size_t len_bytes, uint64_t *size_bytes)
+{
+	int rc = write_all(fd, line, len_bytes);
+	if (rc) {
+		/* A torn line would break the next reader: take it back. */
+		if (ftruncate(fd, (off_t)*size_bytes) || fdatasync(fd))
+			return -EIO;
+		return rc;
+	}
+	/* After a failed sync nobody can say what is on the medium: see fsync(2), "Bugs". */
+	if (fdatasync(fd))
+		return -EIO;
+	*size_bytes += len_bytes;
+	return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * Files that survive a crash whole or not at all, and files that are meant not to survive.
+ *
+ * All names are relative to an open directory and hold no '/'; symbolic links are not followed.
+ * Return 0 or -errno.
+ */
+#ifndef KEYD_DURABLE_H
+#define KEYD_DURABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Writes name with mode 0600: temporary file, fsync, rename, fsync of the directory. After 0 the
+ * new content is durable. After an error the caller must take neither the old nor the new content
+ * for durable. What the file held before is overwritten in place, best effort.
+ */
+int durable_write(int dir_fd, const char *name, const void *data, size_t len_bytes)
+	__attribute__((warn_unused_result));
+
+/* The whole file into a new heap block, which the caller frees. -EFBIG above cap_bytes. */
+int durable_read(int dir_fd, const char *name, size_t cap_bytes, uint8_t **data, size_t *len_bytes)
+	__attribute__((warn_unused_result));
+
+/*
+ * Overwrites name in place, reads that back, discards its blocks where the file system can, unlinks
+ * it and fsyncs the directory. A file that is not there is fine. The unlink is tried even after the
+ * overwriting failed; the first error is returned.
+ */
+int durable_erase(int dir_fd, const char *name) __attribute__((warn_unused_result));
+
+/* Creates directory name (mode 0700) and fsyncs dir_fd; one that is there already is fine. */
+int durable_mkdir(int dir_fd, const char *name) __attribute__((warn_unused_result));
+
+/* A handle of directory name, which the caller closes, or -errno. */
+int durable_open_dir(int dir_fd, const char *name) __attribute__((warn_unused_result));
+
+/* The temporary file that durable_write() of name uses, and that a crash in it may leave behind. */
+int durable_temporary_name(const char *name, char *temporary, size_t cap)
+	__attribute__((warn_unused_result));
+
+/* True for the names of such files. */
+bool durable_is_temporary(const char *name);
+
+/*
+ * Appends line (with its newline) to fd, opened O_APPEND, and fdatasyncs. On failure the file is cut
+ * back to *size_bytes; *size_bytes follows success. -EIO when even the cutting failed or the sync did:
+ * the caller must not append to this file again.
+ */
+int durable_append(int fd, const void *line, size_t len_bytes, uint64_t *size_bytes)
+	__attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "erasure.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "durable.h"
+#include "keystore_private.h"
+#include "secret.h"
+#include "text.h"
+
+enum { CERTIFICATE_BYTES_MAX = RECORD_BODY_BYTES_MAX };
+
+/* One row for each file that speaks of a scope. */
+struct scope_file {
+	const char *of_level;
+	const char *volume_suffix;
+};
+
+static const struct scope_file intent_file = {LEVEL_INTENT_FILE, VOLUME_INTENT_SUFFIX};
+static const struct scope_file tombstone_file = {LEVEL_TOMBSTONE_FILE, VOLUME_TOMBSTONE_SUFFIX};
+static const struct scope_file certificate_file = {
+	LEVEL_CERTIFICATE_FILE, VOLUME_CERTIFICATE_SUFFIX};
+
+/* The directory where the scope's files lie, for the caller to close, and the file's name there. */
+static int open_scope(const struct keystore *ks, const struct scope *scope,
+	const struct scope_file *file, char name[STORE_NAME_BYTES])
+{
+	if (scope->volume) {
+		store_volume_file(name, scope->volume->uuid, file->volume_suffix);
+		return store_open_volumes_dir(ks, scope->level->name);
+	}
+	int rc = text_copy(name, STORE_NAME_BYTES, file->of_level);
+	return rc ? rc : store_open_level_dir(ks, scope->level->name);
+}
+
+static int write_statement(const struct keystore *ks, const struct scope *scope,
+	const struct scope_file *file, struct record *rec)
+{
+	const struct volume *volume = scope->volume;
+	char name[STORE_NAME_BYTES];
+
+	rec->created_at = volume ? volume->created_at : scope->level->created_at;
+	memcpy(rec->fingerprint, volume ? volume->fingerprint : scope->level->fingerprint,
+		sizeof(rec->fingerprint));
+	int rc = text_copy(rec->level, sizeof(rec->level), scope->level->name);
+	if (!rc)
+		rc = text_copy(rec->uuid, sizeof(rec->uuid), volume ? volume->uuid : "");
+	if (rc)
+		return rc;
+	int dir_fd = open_scope(ks, scope, file, name);
+	if (dir_fd < 0)
+		return dir_fd;
+	rc = store_write_statement(ks, dir_fd, name, rec);
+	(void)close(dir_fd);
+	return rc;
+}
+
+int erasure_write_intent(const struct keystore *ks, const struct scope *scope,
+	enum record_state state, const char *body)
+{
+	char *borrowed = (char *)(uintptr_t)body; /* only read by record_seal() */
+	struct record rec = {
+		.kind = RECORD_INTENT,
+		.state = state,
+		.changed_at = clock_wall_seconds(),
+		.body = borrowed,
+	};
+
+	return write_statement(ks, scope, &intent_file, &rec);
+}
+
+int erasure_read_intent(const struct keystore *ks, const struct scope *scope, struct record *rec)
+{
+	char name[STORE_NAME_BYTES];
+
+	*rec = (struct record){0};
+	int dir_fd = open_scope(ks, scope, &intent_file, name);
+	if (dir_fd < 0)
+		return dir_fd;
+	int rc = store_read_record(dir_fd, name, RECORD_INTENT, ks->root, scope->level->name,
+		scope->volume ? scope->volume->uuid : "", rec, NULL, 0);
+	(void)close(dir_fd);
+	return rc;
+}
+
+/* True for the files that erasing the scope removes from its directory of volumes. */
+static bool is_remnant(const struct scope *scope, const char *name)
+{
+	char key[STORE_NAME_BYTES];
+	size_t len = strlen(name);
+
+	if (scope->volume) {
+		store_volume_file(key, scope->volume->uuid, VOLUME_KEY_SUFFIX);
+		return !strcmp(name, key) || (durable_is_temporary(name) && strstr(name, key));
+	}
+	if (durable_is_temporary(name))
+		return true;
+	/* Another's unfinished intent would have nothing left to do. */
+	static const char *const suffixes[] = {VOLUME_KEY_SUFFIX, VOLUME_INTENT_SUFFIX};
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		size_t suffix_len = strlen(suffixes[i]);
+		if (len > suffix_len && !strcmp(name + len - suffix_len, suffixes[i]))
+			return true;
+	}
+	return false;
+}
+
+static void erase_one(int dir_fd, const char *name, struct erasure_progress *progress)
+{
+	int rc = durable_erase(dir_fd, name);
+	if (rc && !progress->first_error)
+		progress->first_error = rc;
+	if (!rc)
+		progress->erased++;
+}
+
+/*
+ * Calls erase_one() for up to budget remnants, or counts them all when progress is NULL. Files that
+ * resist do not use up the budget, or they would hide the others. Returns how many, or -errno.
+ */
+static int64_t visit_remnants(int dir_fd, const struct scope *scope, unsigned budget,
+	struct erasure_progress *progress)
+{
+	const struct dirent *entry;
+	int64_t visited = 0;
+
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		int rc = -errno;
+		(void)close(fd);
+		return rc;
+	}
+	uint64_t before = progress ? progress->erased : 0;
+	while ((entry = readdir(dir))) {
+		if (!is_remnant(scope, entry->d_name))
+			continue;
+		if (progress)
+			erase_one(dir_fd, entry->d_name, progress);
+		visited = progress ? (int64_t)(progress->erased - before) : visited + 1;
+		if (progress && visited >= budget)
+			break;
+	}
+	(void)closedir(dir);
+	return visited;
+}
+
+static void erase_level_key(
+	const struct keystore *ks, const struct scope *scope, struct erasure_progress *progress)
+{
+	char temporary[STORE_NAME_BYTES];
+
+	int dir_fd = store_open_level_dir(ks, scope->level->name);
+	if (dir_fd < 0) {
+		if (!progress->first_error)
+			progress->first_error = dir_fd;
+		return;
+	}
+	erase_one(dir_fd, LEVEL_KEY_FILE, progress);
+	if (!durable_temporary_name(LEVEL_KEY_FILE, temporary, sizeof(temporary)))
+		erase_one(dir_fd, temporary, progress);
+	(void)close(dir_fd);
+}
+
+int erasure_step(const struct keystore *ks, const struct scope *scope, unsigned budget,
+	struct erasure_progress *progress)
+{
+	if (!scope->volume && !progress->erased)
+		erase_level_key(ks, scope, progress);
+	int dir_fd = store_open_volumes_dir(ks, scope->level->name);
+	int64_t erased = dir_fd;
+	if (dir_fd >= 0) {
+		erased = visit_remnants(dir_fd, scope, budget, progress);
+		(void)close(dir_fd);
+	}
+	if (erased < 0 && erased != -ENOENT && !progress->first_error)
+		progress->first_error = (int)erased;
+	return erased > 0;
+}
+
+/* 0 when the key opens, else why not. */
+static int try_key(const struct keystore *ks, const struct scope *scope)
+{
+	struct record rec = {0};
+	int rc;
+
+	uint8_t *level_key = secret_alloc(WRAP_KEY_BYTES);
+	uint8_t *key = secret_alloc(CIPHER_KEY_MAX);
+	if (!level_key || !key) {
+		rc = -ENOMEM;
+		goto out;
+	}
+	rc = store_level_key(ks, scope->level->name, &rec, level_key);
+	record_clear(&rec);
+	if (rc || !scope->volume)
+		goto out;
+	char name[STORE_NAME_BYTES];
+	store_volume_file(name, scope->volume->uuid, VOLUME_KEY_SUFFIX);
+	int dir_fd = store_open_volumes_dir(ks, scope->level->name);
+	rc = dir_fd;
+	if (dir_fd < 0)
+		goto out;
+	size_t key_bytes =
+		scope->volume->cipher ? scope->volume->cipher->key_bytes : cipher_default()->key_bytes;
+	rc = store_read_record(dir_fd, name, RECORD_VOLUME_KEY, level_key, scope->level->name,
+		scope->volume->uuid, &rec, key, key_bytes);
+	record_clear(&rec);
+	(void)close(dir_fd);
+out:
+	secret_free(key);
+	secret_free(level_key);
+	return rc;
+}
+
+int erasure_verify(
+	const struct keystore *ks, const struct scope *scope, struct erasure_findings *findings)
+{
+	*findings = (struct erasure_findings){0};
+	int dir_fd = store_open_volumes_dir(ks, scope->level->name);
+	if (dir_fd < 0 && dir_fd != -ENOENT)
+		return dir_fd;
+	if (dir_fd >= 0) {
+		int64_t left = visit_remnants(dir_fd, scope, 0, NULL);
+		(void)close(dir_fd);
+		if (left < 0)
+			return (int)left;
+		findings->files_left = (uint64_t)left;
+	}
+	int rc = try_key(ks, scope);
+	findings->key_opens = !rc;
+	/* A file that is there but does not open is left all the same. */
+	if (!scope->volume && rc != -ENOENT)
+		findings->files_left++;
+	return rc == -ENOMEM ? rc : 0;
+}
+
+int erasure_write_tombstone(const struct keystore *ks, const struct scope *scope,
+	int64_t destroyed_at, const char *body)
+{
+	char *borrowed = (char *)(uintptr_t)body; /* only read by record_seal() */
+	struct record rec = {
+		.kind = RECORD_TOMBSTONE,
+		.state = RECORD_DESTROYED,
+		.changed_at = destroyed_at,
+		.body = borrowed,
+	};
+
+	return write_statement(ks, scope, &tombstone_file, &rec);
+}
+
+int erasure_write_certificate(
+	const struct keystore *ks, const struct scope *scope, const char *json)
+{
+	char name[STORE_NAME_BYTES];
+
+	int dir_fd = open_scope(ks, scope, &certificate_file, name);
+	if (dir_fd < 0)
+		return dir_fd;
+	int rc = durable_write(dir_fd, name, json, strlen(json));
+	(void)close(dir_fd);
+	return rc;
+}
+
+int erasure_read_certificate(const struct keystore *ks, const struct scope *scope, char **json)
+{
+	char name[STORE_NAME_BYTES];
+	uint8_t *data;
+	size_t len_bytes;
+
+	int dir_fd = open_scope(ks, scope, &certificate_file, name);
+	if (dir_fd < 0)
+		return dir_fd;
+	int rc = durable_read(dir_fd, name, CERTIFICATE_BYTES_MAX, &data, &len_bytes);
+	if (!rc)
+		*json = (char *)data; /* caller owns it; durable_read() terminates it */
+	(void)close(dir_fd);
+	return rc;
+}
+
+int erasure_remove_intent(const struct keystore *ks, const struct scope *scope)
+{
+	char name[STORE_NAME_BYTES];
+
+	int dir_fd = open_scope(ks, scope, &intent_file, name);
+	if (dir_fd < 0)
+		return dir_fd;
+	int rc = unlinkat(dir_fd, name, 0) && errno != ENOENT ? -errno : 0;
+	if (!rc && fsync(dir_fd))
+		rc = -errno;
+	(void)close(dir_fd);
+	return rc;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * What destroying a key does on the medium, step by step. Every step may be repeated after a crash in
+ * or after it; destroy.c puts them in order. A scope is a level with all its volumes, or one volume.
+ */
+#ifndef KEYD_ERASURE_H
+#define KEYD_ERASURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "keystore.h"
+#include "record.h"
+
+struct scope {
+	struct level *level;
+	struct volume *volume; /* of that level; NULL: the whole level */
+};
+
+/*
+ * Writes the intent, or replaces it: state RECORD_REVOKING or RECORD_ERASING, body the draft
+ * certificate. Once it is durable no key of the scope may leave. 0 or -errno.
+ */
+int erasure_write_intent(const struct keystore *ks, const struct scope *scope,
+	enum record_state state, const char *body) __attribute__((warn_unused_result));
+
+/* 0 and the record, which the caller clears; -ENOENT; -EBADMSG. */
+int erasure_read_intent(const struct keystore *ks, const struct scope *scope, struct record *rec)
+	__attribute__((warn_unused_result));
+
+struct erasure_progress {
+	uint64_t erased; /* files */
+	int first_error; /* 0 or -errno */
+};
+
+/*
+ * Erases up to budget key files of the scope, the level's own first: without it the others are lost
+ * already. 1: call again; 0: done as far as it can be, see first_error.
+ */
+int erasure_step(const struct keystore *ks, const struct scope *scope, unsigned budget,
+	struct erasure_progress *progress) __attribute__((warn_unused_result));
+
+struct erasure_findings {
+	uint64_t files_left;
+	bool key_opens; /* the key could still be unwrapped */
+};
+
+/* Looks for what erasure_step() should have left nothing of. 0 or -errno. */
+int erasure_verify(const struct keystore *ks, const struct scope *scope,
+	struct erasure_findings *findings) __attribute__((warn_unused_result));
+
+/* Final: the name, or the volume, cannot come back. 0 or -errno. */
+int erasure_write_tombstone(const struct keystore *ks, const struct scope *scope,
+	int64_t destroyed_at, const char *body) __attribute__((warn_unused_result));
+
+int erasure_write_certificate(const struct keystore *ks, const struct scope *scope,
+	const char *json) __attribute__((warn_unused_result));
+
+/* The certificate's text in a heap block, which the caller frees. 0, -ENOENT, or -errno. */
+int erasure_read_certificate(const struct keystore *ks, const struct scope *scope, char **json)
+	__attribute__((warn_unused_result));
+
+int erasure_remove_intent(const struct keystore *ks, const struct scope *scope)
+	__attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * Which processes may hold keys, remembered over a crash or restart of keyd: a process is entered,
+ * durably, before its first key leaves. So a tgtd that does not come back to a new keyd, because it is
+ * stopped or hangs, is still named when a level is suspended or destroyed.
+ */
+#ifndef KEYD_HOLDERS_H
+#define KEYD_HOLDERS_H
+
+#include "keyd.h"
+
+#define HOLDERS_FILE "holders"
+
+/* Writes the table of all consumers that may hold keys. 0 or -errno: then no key must leave. */
+int holders_save(const struct keyd *keyd) __attribute__((warn_unused_result));
+
+/*
+ * Puts the processes of the last run that still exist into the table of sessions, as consumers whose
+ * connection broke. When the file is missing or unreadable although there are levels, tgtds get some
+ * seconds to come back by themselves before a revocation may end (keyd->settle_until_ms). 0 or -ENOMEM.
+ */
+int holders_load(struct keyd *keyd) __attribute__((warn_unused_result));
+
+#endif

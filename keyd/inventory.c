@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "inventory.h"
+
+#include <stdlib.h>
+
+#include "consumer.h"
+#include "erasure.h"
+#include "jsonhelp.h"
+#include "text.h"
+
+/* json when everything was added, else nothing. */
+static struct json_object *whole(bool ok, struct json_object *json)
+{
+	if (ok)
+		return json;
+	json_object_put(json);
+	return NULL;
+}
+
+static bool add_certificate(
+	struct json_object *json, const struct keyd *keyd, const struct scope *scope)
+{
+	char *text = NULL;
+
+	struct json_object *certificate = NULL;
+	if (!erasure_read_certificate(&keyd->store, scope, &text))
+		certificate = json_tokener_parse(text);
+	free(text);
+	/* null when it is not there or no JSON: the tombstone counts, not this paper. */
+	return !json_object_object_add(json, "certificate", certificate);
+}
+
+static struct json_object *level_counts(const struct keyd *keyd)
+{
+	static const enum key_state states[] = {
+		KEY_ACTIVE, KEY_SUSPENDED, KEY_DESTROYING, KEY_DESTROYED, KEY_DAMAGED};
+	struct json_object *json = json_object_new_object();
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < sizeof(states) / sizeof(states[0]); i++) {
+		uint64_t count = 0;
+		for (size_t k = 0; k < keyd->store.level_count; k++)
+			count += keyd->store.levels[k]->state == states[i];
+		ok = json_add_number(json, keystore_state_name(states[i]), count);
+	}
+	return whole(ok, json);
+}
+
+static struct json_object *consumer_json(const struct consumer *consumer)
+{
+	const struct session *session = &consumer->session;
+	struct json_object *volumes = json_object_new_array();
+	struct json_object *json = json_object_new_object();
+
+	bool ok = json_add_number(json, "pid", (uint64_t)session->peer.pid) &&
+		  json_add_number(json, "uid", session->peer.uid) &&
+		  json_add_string(json, "program", consumer->program) &&
+		  json_add_bool(json, "connected", session->fd >= 0) &&
+		  json_add_time(json, "connected_at", consumer->connected_at);
+	for (size_t i = 0; ok && i < consumer->held_count; i++)
+		ok = json_append(volumes, json_object_new_string(consumer->held[i].volume->uuid));
+	if (!ok)
+		json_object_put(volumes);
+	return whole(ok && json_add(json, "volumes", volumes), json);
+}
+
+static struct json_object *consumers_json(const struct keyd *keyd)
+{
+	struct json_object *array = json_object_new_array();
+	bool ok = array != NULL;
+
+	for (size_t i = 0; ok && i < keyd->session_count; i++) {
+		const struct consumer *consumer = consumer_of(keyd->sessions[i]);
+		if (consumer && (consumer->greeted || consumer->held_count))
+			ok = json_append(array, consumer_json(consumer));
+	}
+	return whole(ok, array);
+}
+
+static uint64_t volume_count(const struct keyd *keyd)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < keyd->store.level_count; i++)
+		count += keyd->store.levels[i]->volume_count;
+	return count;
+}
+
+struct json_object *inventory_status(const struct keyd *keyd)
+{
+	const struct keystore *ks = &keyd->store;
+	struct json_object *json = json_object_new_object();
+
+	bool ok = json_add_bool(json, "initialized", ks->root != NULL) &&
+		  json_add_string(json, "custody", ks->custody ? ks->custody->name : "") &&
+		  json_add_string(
+			  json, "erase_class", ks->custody ? ks->custody->erase_class : "") &&
+		  json_add_string(json, "state_dir", ks->dir) &&
+		  json_add(json, "levels", level_counts(keyd)) &&
+		  json_add_number(json, "volumes", volume_count(keyd)) &&
+		  json_add(json, "consumers", consumers_json(keyd)) &&
+		  json_add_string(json, "audit_head", keyd->audit.head) &&
+		  json_add_string(json, "version", KEYD_VERSION);
+	return whole(ok, json);
+}
+
+struct json_object *inventory_level(
+	const struct keyd *keyd, const struct level *level, bool details)
+{
+	const struct scope scope = {.level = keystore_level(&keyd->store, level->name)};
+	struct json_object *json = json_object_new_object();
+
+	bool ok = json_add_string(json, "name", level->name) &&
+		  json_add_string(json, "state", keystore_state_name(level->state)) &&
+		  json_add_time(json, "created_at", level->created_at) &&
+		  json_add_time(json, "destroyed_at", level->destroyed_at) &&
+		  json_add_string(json, "fingerprint", level->fingerprint) &&
+		  json_add_number(json, "volumes", level->volume_count);
+	if (ok && details && level->state == KEY_DESTROYED)
+		ok = add_certificate(json, keyd, &scope);
+	return whole(ok, json);
+}
+
+struct json_object *inventory_levels(const struct keyd *keyd)
+{
+	struct json_object *array = json_object_new_array();
+	bool ok = array != NULL;
+
+	for (size_t i = 0; ok && i < keyd->store.level_count; i++)
+		ok = json_append(array, inventory_level(keyd, keyd->store.levels[i], false));
+	return whole(ok, array);
+}
+
+/* The processes that hold the volume's key, or may. */
+static struct json_object *attached_json(const struct keyd *keyd, const struct volume *volume)
+{
+	struct json_object *array = json_object_new_array();
+	bool ok = array != NULL;
+
+	for (size_t i = 0; ok && i < keyd->session_count; i++) {
+		const struct consumer *consumer = consumer_of(keyd->sessions[i]);
+		if (!consumer || !consumer_holds_volume(consumer, volume))
+			continue;
+		const struct peer *peer = &consumer->session.peer;
+		struct json_object *entry = json_object_new_object();
+		ok = json_add_number(entry, "pid", (uint64_t)peer->pid) &&
+		     json_add_number(entry, "uid", peer->uid);
+		ok = json_append(array, whole(ok, entry));
+	}
+	return whole(ok, array);
+}
+
+struct json_object *inventory_volume(
+	const struct keyd *keyd, const struct volume *volume, bool details)
+{
+	enum key_state state = keystore_volume_state(volume);
+	struct json_object *json = json_object_new_object();
+	struct json_object *attached = attached_json(keyd, volume);
+	bool resident = attached && json_object_array_length(attached) > 0;
+
+	bool ok = json_add(json, "attached", attached) &&
+		  json_add_string(json, "uuid", volume->uuid) &&
+		  json_add_string(json, "level", volume->level->name) &&
+		  json_add_string(json, "state", keystore_state_name(state)) &&
+		  json_add_string(json, "path", volume->path) &&
+		  json_add_number(json, "size_bytes", volume->size_bytes) &&
+		  json_add_number(json, "sector_size", volume->sector_bytes) &&
+		  json_add_string(json, "cipher", volume->cipher ? volume->cipher->name : "") &&
+		  json_add_number(json, "data_offset_bytes", volume->data_offset_bytes) &&
+		  json_add_time(json, "created_at", volume->created_at) &&
+		  json_add_time(json, "destroyed_at", volume->destroyed_at) &&
+		  json_add_string(json, "fingerprint", volume->fingerprint) &&
+		  json_add_bool(json, "resident", resident);
+	if (ok && details && volume->state == KEY_DESTROYED && volume->level->state != KEY_DESTROYED) {
+		const struct scope scope = {
+			.level = volume->level,
+			.volume = keystore_volume(&keyd->store, volume->uuid),
+		};
+		ok = add_certificate(json, keyd, &scope);
+	}
+	return whole(ok, json);
+}
+
+struct json_object *inventory_volumes(const struct keyd *keyd, const struct level *level)
+{
+	struct json_object *array = json_object_new_array();
+	bool ok = array != NULL;
+
+	for (size_t i = 0; ok && i < keyd->store.level_count; i++) {
+		const struct level *one = keyd->store.levels[i];
+		if (level && one != level)
+			continue;
+		for (size_t k = 0; ok && k < one->volume_count; k++)
+			ok = json_append(array, inventory_volume(keyd, one->volumes[k], false));
+	}
+	return whole(ok, array);
+}
+
+struct json_object *inventory_audit(const struct audit_verdict *verdict)
+{
+	struct json_object *json = json_object_new_object();
+	bool passed = !verdict->first_bad_line && !verdict->torn;
+
+	bool ok = json_add_string(json, "result", passed ? "passed" : "failed") &&
+		  json_add_number(json, "records", verdict->records) &&
+		  json_add_string(json, "head", verdict->head);
+	if (ok && verdict->first_bad_line)
+		ok = json_add_number(json, "first_bad_line", verdict->first_bad_line) &&
+		     json_add_string(json, "reason", verdict->reason);
+	else if (ok && verdict->torn)
+		ok = json_add_number(json, "first_bad_line", verdict->records + 1) &&
+		     json_add_string(json, "reason", "the last line is not whole");
+	return whole(ok, json);
+}

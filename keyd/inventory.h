@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * What keyd tells administrators about itself, its levels and volumes, as JSON (docs/PROTOCOL.md).
+ * Everything returns a new object, or NULL when memory is out.
+ */
+#ifndef KEYD_INVENTORY_H
+#define KEYD_INVENTORY_H
+
+#include <json-c/json.h>
+
+#include "keyd.h"
+
+#define KEYD_VERSION "0.1.0"
+
+struct json_object *inventory_status(const struct keyd *keyd);
+
+/* With the certificate when the level is destroyed and details is set. */
+struct json_object *inventory_level(
+	const struct keyd *keyd, const struct level *level, bool details);
+struct json_object *inventory_levels(const struct keyd *keyd);
+
+struct json_object *inventory_volume(
+	const struct keyd *keyd, const struct volume *volume, bool details);
+
+/* Of one level, or of all when level is NULL. */
+struct json_object *inventory_volumes(const struct keyd *keyd, const struct level *level);
+
+/* The verdict on the audit log. */
+struct json_object *inventory_audit(const struct audit_verdict *verdict);
+
+#endif

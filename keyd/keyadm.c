@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * keyadm: the command line for storage and security administrators (keyadm(1)). Each command is a row of
+ * a table: its words and options, the request it sends, how the answer reads.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "client.h"
+#include "harden.h"
+#include "keyadm_args.h"
+#include "keyadm_destroy.h"
+#include "keyadm_format.h"
+#include "keyadm_target.h"
+#include "keyadm_volume.h"
+#include "text.h"
+
+enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+#define DEFAULT_ADMIN_SOCKET "/run/keyd/admin.sock"
+
+enum operand { OPERAND_NONE, OPERAND_LEVEL, OPERAND_VOLUME, OPERAND_PATH };
+
+struct command {
+	const char *word[2]; /* "level", "create"; the second may be NULL */
+	enum operand operand;
+	unsigned int allowed, required;                        /* bits of enum keyadm_option */
+	uint16_t request;                                      /* enum proto_type */
+	void (*format)(FILE *out, struct json_object *answer); /* NULL: the reply's message */
+	const char *usage;
+	const char *help;
+};
+
+static const struct command commands[] = {
+	{{"init", NULL}, OPERAND_NONE, OPT_BIT(OPT_CUSTODY), 0, PROTO_INIT, NULL,
+		"init [--custody file]", "create the key store and its root key"},
+	{{"status", NULL}, OPERAND_NONE, 0, 0, PROTO_STATUS, format_status, "status",
+		"show the key store, its custody and who is connected"},
+	{{"level", "create"}, OPERAND_LEVEL, 0, 0, PROTO_LEVEL_CREATE, NULL, "level create NAME",
+		"make a security level with a new key"},
+	{{"level", "list"}, OPERAND_NONE, 0, 0, PROTO_LEVEL_LIST, format_levels, "level list",
+		"list the levels"},
+	{{"level", "show"}, OPERAND_LEVEL, 0, 0, PROTO_LEVEL_SHOW, format_level, "level show NAME",
+		"show a level; a destroyed one with its certificate"},
+	{{"level", "suspend"}, OPERAND_LEVEL, 0, 0, PROTO_LEVEL_SUSPEND, NULL, "level suspend NAME",
+		"take the level's keys out of use, reversibly, at once"},
+	{{"level", "resume"}, OPERAND_LEVEL, 0, 0, PROTO_LEVEL_RESUME, NULL, "level resume NAME",
+		"let a suspended level be used again"},
+	{{"level", "destroy"}, OPERAND_LEVEL, OPT_BIT(OPT_YES), 0, PROTO_LEVEL_DESTROY,
+		format_certificate, "level destroy NAME [--yes]",
+		"destroy the level's keys and with them all its data"},
+	{{"volume", "create"}, OPERAND_PATH,
+		OPT_BIT(OPT_LEVEL) | OPT_BIT(OPT_SIZE) | OPT_BIT(OPT_SECTOR_SIZE) |
+			OPT_BIT(OPT_CIPHER) | OPT_BIT(OPT_FORCE),
+		OPT_BIT(OPT_LEVEL), PROTO_VOLUME_CREATE, format_volume,
+		"volume create --level NAME --size SIZE PATH [--sector-size 512|4096] "
+		"[--cipher CIPHER] [--force]",
+		"make an encrypted volume of SIZE (such as 10G) in a new file;\n"
+		"      with --force in a block device or existing file, used whole"},
+	{{"volume", "list"}, OPERAND_NONE, OPT_BIT(OPT_LEVEL), 0, PROTO_VOLUME_LIST, format_volumes,
+		"volume list [--level NAME]", "list the volumes"},
+	{{"volume", "show"}, OPERAND_VOLUME, 0, 0, PROTO_VOLUME_SHOW, format_volume,
+		"volume show PATH|UUID", "show a volume"},
+	{{"volume", "key"}, OPERAND_VOLUME, OPT_BIT(OPT_OUT), OPT_BIT(OPT_OUT), PROTO_VOLUME_KEY,
+		NULL, "volume key PATH|UUID --out FILE",
+		"put the raw volume key into a new file, for disaster recovery"},
+	{{"volume", "destroy"}, OPERAND_VOLUME, OPT_BIT(OPT_YES), 0, PROTO_VOLUME_DESTROY,
+		format_certificate, "volume destroy PATH|UUID [--yes]",
+		"destroy the volume's key and with it its data"},
+	{{"audit", NULL}, OPERAND_NONE, OPT_BIT(OPT_VERIFY), 0, PROTO_AUDIT, NULL,
+		"audit [--verify]", "print the audit log, or verify its chain"},
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_help(void)
+{
+	(void)printf("usage: keyadm [--admin-socket PATH] [--json] COMMAND\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		(void)printf("  %s\n      %s\n", commands[i].usage, commands[i].help);
+	(void)printf(
+		"\n  --admin-socket PATH  keyd's socket; $KEYD_ADMIN_SOCKET, "
+		"then " DEFAULT_ADMIN_SOCKET
+		"\n  --json               answer with JSON\n  --help               print this\n\n"
+		"Exit status: 0 done, 1 refused or failed, 2 usage. See keyadm(1).\n");
+}
+
+static int usage_error(const char *what, const char *arg)
+{
+	(void)fputs("keyadm: ", stderr);
+	format_text(stderr, what);
+	format_text(stderr, arg);
+	(void)fputs("; see keyadm --help\n", stderr);
+	return EXIT_USAGE;
+}
+
+static size_t command_words(const struct command *cmd)
+{
+	return cmd->word[1] ? 2 : 1;
+}
+
+static const struct command *find_command(const struct keyadm_args *args)
+{
+	for (size_t i = 0; i < COMMANDS; i++) {
+		const struct command *cmd = &commands[i];
+		size_t match = 0, words = command_words(cmd);
+		while (match < words && match < args->words &&
+			!strcmp(cmd->word[match], args->word[match]))
+			match++;
+		if (match == words)
+			return cmd;
+	}
+	return NULL;
+}
+
+/* EXIT_DONE, or EXIT_USAGE after telling what the command line has too much or too little. */
+static int check_usage(const struct command *cmd, const struct keyadm_args *args)
+{
+	unsigned int global = OPT_BIT(OPT_ADMIN_SOCKET) | OPT_BIT(OPT_JSON) | OPT_BIT(OPT_HELP);
+	size_t wanted = command_words(cmd) + (cmd->operand != OPERAND_NONE);
+
+	if (args->words != wanted)
+		return usage_error("usage: keyadm ", cmd->usage);
+	for (unsigned int i = 0; i < OPT_COUNT; i++) {
+		if (args->option[i] && !((cmd->allowed | global) & OPT_BIT(i)))
+			return usage_error("this command has no ", keyadm_option_name(i));
+		if (!args->option[i] && (cmd->required & OPT_BIT(i)))
+			return usage_error("this command needs ", keyadm_option_name(i));
+	}
+	return EXIT_DONE;
+}
+
+static int fill_level(struct proto_level *level, const char *name)
+{
+	if (!name)
+		return 0;
+	if (!text_is_level_name(name))
+		return keyadm_refuse(-EINVAL,
+			"%s: a level's name is 1 to 63 of A-Z a-z 0-9 . _ -, not starting with . "
+			"or -",
+			name);
+	return text_copy(level->level, sizeof(level->level), name);
+}
+
+/* A UUID in either case, or the path of a volume, which need not be there any more. */
+static int fill_volume(struct proto_volume_id *volume, const char *id)
+{
+	char lower[PROTO_UUID_BYTES] = "";
+
+	for (size_t i = 0; id[i] && i + 1 < sizeof(lower); i++)
+		lower[i] = (char)(id[i] >= 'A' && id[i] <= 'F' ? id[i] + ('a' - 'A') : id[i]);
+	if (text_is_uuid(lower))
+		return text_copy(volume->id, sizeof(volume->id), lower);
+	return target_resolve(id, false, volume->id);
+}
+
+static int fill_request(
+	const struct command *cmd, const struct keyadm_args *args, struct proto_msg *request)
+{
+	const char *operand = args->word[command_words(cmd)];
+	const char *custody = args->option[OPT_CUSTODY];
+
+	request->type = args->option[OPT_VERIFY] ? PROTO_AUDIT_VERIFY : cmd->request;
+	switch (cmd->operand) {
+	case OPERAND_LEVEL:
+		return fill_level(&request->level, operand);
+	case OPERAND_VOLUME:
+		return fill_volume(&request->volume_id, operand);
+	case OPERAND_PATH: /* volume create fills its own */
+	case OPERAND_NONE:
+		break;
+	}
+	if (cmd->request == PROTO_VOLUME_LIST)
+		return fill_level(&request->level, args->option[OPT_LEVEL]);
+	if (cmd->request != PROTO_INIT)
+		return 0;
+	if (text_copy(request->init.custody, sizeof(request->init.custody),
+		    custody ? custody : "file"))
+		return keyadm_refuse(-EINVAL, "--custody %s is unknown: there is file", custody);
+	return 0;
+}
+
+/* --json always answers with JSON: keyd's, or else the bare fact that it is done. */
+static int print_json(const struct client *c)
+{
+	const char *end = c->text_len && c->text[c->text_len - 1] == '\n' ? "" : "\n";
+
+	if (c->text_len)
+		(void)printf("%s%s", c->text, end);
+	else if (c->channel.msg->reply.status == PROTO_OK)
+		(void)printf("{\"status\":\"ok\"}\n");
+	return 0;
+}
+
+static int print_text(const struct command *cmd, const struct client *c)
+{
+	if (!cmd->format || !c->text_len) {
+		if (c->channel.msg->reply.status == PROTO_OK && c->channel.msg->reply.message[0]) {
+			format_text(stdout, c->channel.msg->reply.message);
+			(void)fputc('\n', stdout);
+		}
+		return 0;
+	}
+	struct json_object *answer = json_tokener_parse(c->text);
+	if (!answer)
+		return keyadm_refuse(-EBADMSG, "%s", client_strerror(-EBADMSG));
+	cmd->format(stdout, answer);
+	json_object_put(answer);
+	return 0;
+}
+
+static int print_answer(
+	const struct command *cmd, const struct keyadm_args *args, const struct client *c)
+{
+	uint32_t status = c->channel.msg->reply.status;
+	int err = 0;
+
+	if (args->option[OPT_JSON])
+		err = print_json(c);
+	else if (cmd->request == PROTO_AUDIT && !args->option[OPT_VERIFY])
+		format_audit(stdout, c->text);
+	else if (status == PROTO_OK || status == PROTO_UNPROVEN)
+		err = print_text(cmd, c);
+	if (fflush(stdout) && !err)
+		err = keyadm_refuse(-errno, "the answer cannot be written: %s", strerror(errno));
+	return err;
+}
+
+static int exchange(const struct command *cmd, const struct keyadm_args *args, struct client *c,
+	struct proto_msg *request)
+{
+	int err = 0;
+
+	if (cmd->request == PROTO_VOLUME_CREATE)
+		return keyadm_volume_create(c, args);
+	if (cmd->request == PROTO_VOLUME_KEY)
+		return keyadm_volume_key(c, request, args->option[OPT_OUT]);
+	if ((cmd->allowed & OPT_BIT(OPT_YES)) && !args->option[OPT_YES])
+		err = keyadm_confirm(c, request);
+	if (err)
+		return err;
+	err = client_request(c, request);
+	return err ? keyadm_refuse(err, "%s", client_strerror(err)) : 0;
+}
+
+static int run(const struct command *cmd, const struct keyadm_args *args, struct client *c)
+{
+	struct proto_msg request = {.type = cmd->request};
+
+	int err = fill_request(cmd, args, &request);
+	if (!err)
+		err = exchange(cmd, args, c, &request);
+	if (!err)
+		err = print_answer(cmd, args, c);
+	if (!err)
+		err = keyadm_check_reply(c->channel.msg);
+	return err;
+}
+
+static const char *admin_socket(const struct keyadm_args *args)
+{
+	const char *path = args->option[OPT_ADMIN_SOCKET];
+
+	if (!path)
+		path = getenv("KEYD_ADMIN_SOCKET");
+	return path && *path ? path : DEFAULT_ADMIN_SOCKET;
+}
+
+static int connect_and_run(const struct command *cmd, const struct keyadm_args *args)
+{
+	struct client client;
+	const char *socket_path = admin_socket(args);
+
+	int err = client_open(&client, socket_path);
+	if (err) {
+		(void)keyadm_refuse(err, "%s: %s", socket_path, client_strerror(err));
+		return EXIT_REFUSED;
+	}
+	err = run(cmd, args, &client);
+	client_close(&client);
+	return err ? EXIT_REFUSED : EXIT_DONE;
+}
+
+int main(int argc, char *argv[])
+{
+	struct keyadm_args args;
+
+	int err = harden_process();
+	if (err) {
+		(void)keyadm_refuse(err, "cannot make the process undumpable: %s", strerror(-err));
+		return EXIT_REFUSED;
+	}
+	if (keyadm_args_parse(&args, argc, argv))
+		return usage_error("", args.error);
+	if (args.option[OPT_HELP]) {
+		print_help();
+		return EXIT_DONE;
+	}
+	if (!args.words)
+		return usage_error("what is to be done?", "");
+	const struct command *cmd = find_command(&args);
+	if (!cmd)
+		return usage_error("unknown command: ", args.word[0]);
+	int exit_status = check_usage(cmd, &args);
+	return exit_status ? exit_status : connect_and_run(cmd, &args);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "keyadm_args.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "keyadm_target.h"
+
+static const struct {
+	const char *name;
+	bool has_value;
+} options[OPT_COUNT] = {
+	[OPT_ADMIN_SOCKET] = {"--admin-socket", true},
+	[OPT_JSON] = {"--json", false},
+	[OPT_HELP] = {"--help", false},
+	[OPT_CUSTODY] = {"--custody", true},
+	[OPT_LEVEL] = {"--level", true},
+	[OPT_SIZE] = {"--size", true},
+	[OPT_SECTOR_SIZE] = {"--sector-size", true},
+	[OPT_CIPHER] = {"--cipher", true},
+	[OPT_FORCE] = {"--force", false},
+	[OPT_OUT] = {"--out", true},
+	[OPT_YES] = {"--yes", false},
+	[OPT_VERIFY] = {"--verify", false},
+};
+
+const char *keyadm_option_name(enum keyadm_option option)
+{
+	return options[option].name;
+}
+
+static int bad(struct keyadm_args *args, const char *what, const char *arg)
+{
+	(void)snprintf(args->error, sizeof(args->error), "%s: %s", what, arg);
+	return -EINVAL;
+}
+
+static int take_word(struct keyadm_args *args, const char *word)
+{
+	if (args->words == KEYADM_WORDS_MAX)
+		return bad(args, "too many arguments, from this one on", word);
+	args->word[args->words++] = word;
+	return 0;
+}
+
+/* arg is "--name" or "--name=value"; *used becomes 1 if next was its value. */
+static int take_option(struct keyadm_args *args, const char *arg, const char *next, int *used)
+{
+	size_t name_len = strcspn(arg, "=");
+	const char *value = arg[name_len] ? arg + name_len + 1 : NULL;
+	size_t i = 0;
+
+	*used = 0;
+	while (i < OPT_COUNT && (strlen(options[i].name) != name_len ||
+					strncmp(options[i].name, arg, name_len) != 0))
+		i++;
+	if (i == OPT_COUNT)
+		return bad(args, "unknown option", arg);
+	if (args->option[i])
+		return bad(args, "option given twice", arg);
+	if (!options[i].has_value) {
+		args->option[i] = "";
+		return value ? bad(args, "option takes no value", arg) : 0;
+	}
+	if (!value) {
+		value = next;
+		*used = 1;
+	}
+	if (!value || !*value)
+		return bad(args, "option needs a value", arg);
+	args->option[i] = value;
+	return 0;
+}
+
+int keyadm_args_parse(struct keyadm_args *args, int argc, char *const argv[])
+{
+	bool options_end = false;
+
+	*args = (struct keyadm_args){.words = 0};
+	for (int i = 1; i < argc; i++) {
+		int used = 0, err;
+		if (options_end || argv[i][0] != '-' || !argv[i][1]) {
+			err = take_word(args, argv[i]);
+		} else if (!strcmp(argv[i], "--")) {
+			options_end = true;
+			err = 0;
+		} else {
+			err = take_option(args, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used);
+		}
+		if (err)
+			return err;
+		i += used;
+	}
+	return 0;
+}
+
+/* log2 of the unit that suffix stands for, -1 if it stands for none. */
+static int suffix_shift(const char *suffix)
+{
+	static const char units[] = "KMGT";
+
+	if (!*suffix)
+		return 0;
+	const char *unit = strchr(units, *suffix);
+	return unit && !suffix[1] ? 10 * (int)(unit - units + 1) : -1;
+}
+
+int keyadm_parse_size(const char *text, uint32_t sector_bytes, uint64_t *size_bytes)
+{
+	size_t digits = strspn(text, "0123456789");
+	int shift = suffix_shift(text + digits);
+	uint64_t value = 0;
+
+	if (!digits || shift < 0)
+		return -EINVAL;
+	for (size_t i = 0; i < digits; i++) {
+		uint64_t digit = (uint64_t)(text[i] - '0');
+		if (value > (VOLUME_BYTES_MAX - digit) / 10)
+			return -ERANGE;
+		value = value * 10 + digit;
+	}
+	if (value > VOLUME_BYTES_MAX >> shift || value << shift < VOLUME_BYTES_MIN)
+		return -ERANGE;
+	value <<= shift;
+	if (value % sector_bytes)
+		return -EDOM;
+	*size_bytes = value;
+	return 0;
+}

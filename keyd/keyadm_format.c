@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "keyadm_format.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum value_kind { VALUE_TEXT, VALUE_COUNT, VALUE_SIZE };
+
+struct value {
+	const char *label;
+	const char *key;
+	enum value_kind kind;
+};
+
+enum { PAIR_LABEL_WIDTH = 15, COLUMNS_MAX = 8, REFUSAL_BYTES = 8192 };
+
+int keyadm_refuse(int err, const char *fmt, ...)
+{
+	char line[REFUSAL_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	(void)fflush(stdout);
+	(void)fputs("keyadm: ", stderr);
+	format_text(stderr, line);
+	(void)fputc('\n', stderr);
+	return err;
+}
+
+int keyadm_check_reply(const struct proto_msg *reply)
+{
+	static const int errors[] = {
+		[PROTO_DENIED] = EACCES,
+		[PROTO_NOT_FOUND] = ENOENT,
+		[PROTO_EXISTS] = EEXIST,
+		[PROTO_INVALID] = EINVAL,
+		[PROTO_BUSY] = EBUSY,
+	};
+	uint32_t status = reply->reply.status;
+
+	if (reply->type == PROTO_REPLY && status == PROTO_OK)
+		return 0;
+	if (reply->type != PROTO_REPLY)
+		return keyadm_refuse(-EBADMSG,
+			"keyd answered %s out of turn: install matching versions",
+			proto_type_name(reply->type));
+	int err = status < sizeof(errors) / sizeof(errors[0]) ? errors[status] : 0;
+	if (reply->reply.message[0])
+		return keyadm_refuse(err ? -err : -EIO, "%s", reply->reply.message);
+	return keyadm_refuse(
+		err ? -err : -EIO, "refused (%s): see keyd's log", proto_status_name(status));
+}
+
+const char *format_size(char out[FORMAT_SIZE_BYTES], uint64_t bytes)
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+	size_t unit = 0;
+
+	while (unit < 4 && bytes >> (10 * (unit + 1)))
+		unit++;
+	if (bytes & (((uint64_t)1 << 10 * unit) - 1))
+		(void)snprintf(out, FORMAT_SIZE_BYTES, "%.1f %s",
+			(double)bytes / (double)((uint64_t)1 << 10 * unit), units[unit]);
+	else
+		(void)snprintf(
+			out, FORMAT_SIZE_BYTES, "%" PRIu64 " %s", bytes >> 10 * unit, units[unit]);
+	return out;
+}
+
+void format_text(FILE *out, const char *text)
+{
+	for (const unsigned char *s = (const unsigned char *)text; *s; s++)
+		(void)fputc(*s < 0x20 || *s == 0x7f ? '?' : *s, out);
+}
+
+const char *format_member(struct json_object *object, const char *key)
+{
+	struct json_object *member;
+
+	if (!json_object_object_get_ex(object, key, &member) || !member)
+		return "-";
+	const char *text = json_object_get_string(member);
+	return *text ? text : "-";
+}
+
+uint64_t format_count(struct json_object *object, const char *key)
+{
+	struct json_object *member;
+
+	if (!json_object_object_get_ex(object, key, &member))
+		return 0;
+	if (json_object_is_type(member, json_type_array))
+		return json_object_array_length(member);
+	return json_object_get_uint64(member);
+}
+
+const char *format_erase_class(const char *erase_class)
+{
+	if (!strcmp(erase_class, "clear"))
+		return "the stored keys are overwritten, discarded and unlinked; copies that "
+		       "flash, journals, "
+		       "snapshots or backups keep are not reached";
+	if (!strcmp(erase_class, "purge"))
+		return "what remains of the stored keys anywhere cannot be unwrapped any more";
+	return "";
+}
+
+static struct json_object *array_of(struct json_object *object, const char *key)
+{
+	struct json_object *member = NULL;
+
+	(void)json_object_object_get_ex(object, key, &member);
+	return json_object_is_type(member, json_type_array) ? member : NULL;
+}
+
+static size_t length_of(struct json_object *array)
+{
+	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+}
+
+/* The text of a value; buf holds it if it has to be made. */
+static const char *value_text(
+	struct json_object *object, const struct value *value, char buf[FORMAT_SIZE_BYTES])
+{
+	const char *text = format_member(object, value->key);
+
+	if (!strcmp(text, "-") || value->kind == VALUE_TEXT)
+		return text;
+	if (value->kind == VALUE_SIZE)
+		return format_size(buf, format_count(object, value->key));
+	(void)snprintf(buf, FORMAT_SIZE_BYTES, "%" PRIu64, format_count(object, value->key));
+	return buf;
+}
+
+static void put_cell(FILE *out, const char *text, size_t width, bool last)
+{
+	format_text(out, text);
+	if (last)
+		(void)fputc('\n', out);
+	else
+		(void)fprintf(out, "%*s", (int)(width - strlen(text)) + 2, "");
+}
+
+static void put_table(
+	FILE *out, struct json_object *rows, const struct value *columns, size_t count)
+{
+	size_t width[COLUMNS_MAX] = {0};
+	char buf[FORMAT_SIZE_BYTES];
+
+	for (size_t c = 0; c < count; c++) {
+		width[c] = strlen(columns[c].label);
+		for (size_t r = 0; r < length_of(rows); r++) {
+			struct json_object *row = json_object_array_get_idx(rows, r);
+			size_t len = strlen(value_text(row, &columns[c], buf));
+			width[c] = len > width[c] ? len : width[c];
+		}
+		put_cell(out, columns[c].label, width[c], c + 1 == count);
+	}
+	for (size_t r = 0; r < length_of(rows); r++) {
+		struct json_object *row = json_object_array_get_idx(rows, r);
+		for (size_t c = 0; c < count; c++)
+			put_cell(out, value_text(row, &columns[c], buf), width[c], c + 1 == count);
+	}
+}
+
+static void put_pair(FILE *out, const char *label, const char *text)
+{
+	(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, label);
+	format_text(out, text);
+	(void)fputc('\n', out);
+}
+
+static void put_pairs(
+	FILE *out, struct json_object *object, const struct value *pairs, size_t count)
+{
+	char buf[FORMAT_SIZE_BYTES];
+
+	for (size_t i = 0; i < count; i++)
+		put_pair(out, pairs[i].label, value_text(object, &pairs[i], buf));
+}
+
+#define TABLE(out, rows, columns)                                                                  \
+	put_table(out, rows, columns, sizeof(columns) / sizeof((columns)[0]))
+#define PAIRS(out, object, pairs) put_pairs(out, object, pairs, sizeof(pairs) / sizeof((pairs)[0]))
+
+/* Each process of an array on its own line. */
+static void put_processes(FILE *out, const char *label, struct json_object *processes)
+{
+	for (size_t i = 0; i < length_of(processes); i++) {
+		struct json_object *p = json_object_array_get_idx(processes, i);
+		char line[128];
+		(void)snprintf(line, sizeof(line), "pid %s, uid %s", format_member(p, "pid"),
+			format_member(p, "uid"));
+		put_pair(out, i ? "" : label, line);
+	}
+	if (!length_of(processes))
+		put_pair(out, label, "none");
+}
+
+static void put_level_counts(FILE *out, struct json_object *levels)
+{
+	static const char *const states[] = {
+		"active", "suspended", "destroying", "destroyed", "damaged"};
+
+	(void)fprintf(out, "%-*s", PAIR_LABEL_WIDTH, "levels");
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		(void)fprintf(out, "%s %" PRIu64 " %s", i ? "," : "",
+			format_count(levels, states[i]), states[i]);
+	(void)fputc('\n', out);
+}
+
+void format_status(FILE *out, struct json_object *status)
+{
+	static const struct value pairs[] = {
+		{"version", "version", VALUE_TEXT},
+		{"key store", "state_dir", VALUE_TEXT},
+		{"initialized", "initialized", VALUE_TEXT},
+		{"custody", "custody", VALUE_TEXT},
+		{"erase class", "erase_class", VALUE_TEXT},
+		{"volumes", "volumes", VALUE_COUNT},
+		{"audit head", "audit_head", VALUE_TEXT},
+	};
+	static const struct value consumers[] = {
+		{"PID", "pid", VALUE_TEXT},
+		{"UID", "uid", VALUE_TEXT},
+		{"PROGRAM", "program", VALUE_TEXT},
+		{"VOLUMES", "volumes", VALUE_COUNT},
+		{"CONNECTED", "connected", VALUE_TEXT},
+		{"SINCE", "connected_at", VALUE_TEXT},
+	};
+	struct json_object *levels = NULL;
+	char line[32];
+
+	PAIRS(out, status, pairs);
+	(void)json_object_object_get_ex(status, "levels", &levels);
+	put_level_counts(out, levels);
+	(void)snprintf(line, sizeof(line), "%" PRIu64, format_count(status, "consumers"));
+	put_pair(out, "consumers", line);
+	if (format_count(status, "consumers")) {
+		(void)fputc('\n', out);
+		TABLE(out, array_of(status, "consumers"), consumers);
+	}
+}
+
+void format_levels(FILE *out, struct json_object *levels)
+{
+	static const struct value columns[] = {
+		{"NAME", "name", VALUE_TEXT},
+		{"STATE", "state", VALUE_TEXT},
+		{"VOLUMES", "volumes", VALUE_COUNT},
+		{"CREATED", "created_at", VALUE_TEXT},
+		{"FINGERPRINT", "fingerprint", VALUE_TEXT},
+	};
+
+	TABLE(out, levels, columns);
+}
+
+static void put_certificate_below(FILE *out, struct json_object *object)
+{
+	struct json_object *certificate;
+
+	if (!json_object_object_get_ex(object, "certificate", &certificate) || !certificate)
+		return;
+	(void)fputc('\n', out);
+	format_certificate(out, certificate);
+}
+
+void format_level(FILE *out, struct json_object *level)
+{
+	static const struct value pairs[] = {
+		{"level", "name", VALUE_TEXT},
+		{"state", "state", VALUE_TEXT},
+		{"volumes", "volumes", VALUE_COUNT},
+		{"created", "created_at", VALUE_TEXT},
+		{"destroyed", "destroyed_at", VALUE_TEXT},
+		{"fingerprint", "fingerprint", VALUE_TEXT},
+	};
+
+	PAIRS(out, level, pairs);
+	put_certificate_below(out, level);
+}
+
+void format_volumes(FILE *out, struct json_object *volumes)
+{
+	static const struct value columns[] = {
+		{"UUID", "uuid", VALUE_TEXT},
+		{"LEVEL", "level", VALUE_TEXT},
+		{"STATE", "state", VALUE_TEXT},
+		{"SIZE", "size_bytes", VALUE_SIZE},
+		{"ATTACHED", "attached", VALUE_COUNT},
+		{"PATH", "path", VALUE_TEXT},
+	};
+
+	TABLE(out, volumes, columns);
+}
+
+void format_volume(FILE *out, struct json_object *volume)
+{
+	static const struct value pairs[] = {
+		{"volume", "uuid", VALUE_TEXT},
+		{"path", "path", VALUE_TEXT},
+		{"level", "level", VALUE_TEXT},
+		{"state", "state", VALUE_TEXT},
+		{"size", "size_bytes", VALUE_SIZE},
+		{"size in bytes", "size_bytes", VALUE_TEXT},
+		{"sector size", "sector_size", VALUE_TEXT},
+		{"cipher", "cipher", VALUE_TEXT},
+		{"data offset", "data_offset_bytes", VALUE_TEXT},
+		{"created", "created_at", VALUE_TEXT},
+		{"destroyed", "destroyed_at", VALUE_TEXT},
+		{"fingerprint", "fingerprint", VALUE_TEXT},
+	};
+
+	PAIRS(out, volume, pairs);
+	put_processes(out, "attached", array_of(volume, "attached"));
+	put_certificate_below(out, volume);
+}
+
+/* The line for people that opens a certificate. */
+static void put_summary(FILE *out, struct json_object *c)
+{
+	struct json_object *verification = NULL;
+	uint64_t volumes = format_count(c, "volumes"), acked = format_count(c, "acknowledged");
+	uint64_t silent = format_count(c, "unacknowledged");
+
+	(void)json_object_object_get_ex(c, "verification", &verification);
+	if (!strcmp(format_member(c, "scope"), "volume")) {
+		(void)fputs("Volume ", out);
+		format_text(out, format_member(json_object_array_get_idx(array_of(c, "volumes"), 0),
+					 "uuid"));
+		(void)fputs(" of level ", out);
+		format_text(out, format_member(c, "level"));
+	} else {
+		(void)fputs("Level ", out);
+		format_text(out, format_member(c, "level"));
+		(void)fprintf(out, " with %" PRIu64 " volume%s", volumes, volumes == 1 ? "" : "s");
+	}
+	(void)fputs(" was destroyed at ", out);
+	format_text(out, format_member(c, "completed_at"));
+	(void)fprintf(out,
+		": %" PRIu64 " of %" PRIu64 " consumers confirmed the wipe, erase class ", acked,
+		acked + silent);
+	format_text(out, format_member(c, "erase_class"));
+	(void)fputs(", verification ", out);
+	format_text(out, format_member(verification, "result"));
+	(void)fputs(".\n\n", out);
+}
+
+static void put_requester(FILE *out, struct json_object *c)
+{
+	struct json_object *requester = NULL;
+	char line[256];
+
+	(void)json_object_object_get_ex(c, "requester", &requester);
+	(void)snprintf(line, sizeof(line), "%s (uid %s)", format_member(requester, "user"),
+		format_member(requester, "uid"));
+	put_pair(out, "requester", line);
+}
+
+static void put_destroyed_volumes(FILE *out, struct json_object *volumes)
+{
+	for (size_t i = 0; i < length_of(volumes); i++) {
+		struct json_object *v = json_object_array_get_idx(volumes, i);
+		char size[FORMAT_SIZE_BYTES];
+		(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, i ? "" : "volumes");
+		format_text(out, format_member(v, "uuid"));
+		(void)fprintf(out, "  key %s  %s  ", format_member(v, "fingerprint"),
+			format_size(size, format_count(v, "size_bytes")));
+		format_text(out, format_member(v, "path"));
+		(void)fputc('\n', out);
+	}
+}
+
+static void put_exports(FILE *out, struct json_object *c)
+{
+	struct json_object *exports = array_of(c, "outstanding_exports");
+
+	for (size_t i = 0; i < length_of(exports); i++) {
+		struct json_object *e = json_object_array_get_idx(exports, i);
+		char line[512];
+		(void)snprintf(line, sizeof(line), "%s: key of volume %s, at %s, to %s (uid %s)",
+			format_member(e, "id"), format_member(e, "uuid"), format_member(e, "time"),
+			format_member(e, "user"), format_member(e, "uid"));
+		put_pair(out, i ? "" : "still exported", line);
+	}
+	if (!exports)
+		put_pair(out, "still exported", "unknown: the ledger of exports cannot be read");
+	else if (!length_of(exports))
+		put_pair(out, "still exported", "no key of these was ever exported");
+}
+
+void format_certificate(FILE *out, struct json_object *c)
+{
+	static const struct value head[] = {
+		{"certificate", "type", VALUE_TEXT},
+		{"scope", "scope", VALUE_TEXT},
+		{"level", "level", VALUE_TEXT},
+		{"level key", "level_fingerprint", VALUE_TEXT},
+	};
+	static const struct value times[] = {
+		{"requested", "requested_at", VALUE_TEXT},
+		{"completed", "completed_at", VALUE_TEXT},
+	};
+	static const struct value proof[] = {
+		{"erase class", "erase_class", VALUE_TEXT},
+		{"", "erase_class_reason", VALUE_TEXT},
+		{"verification", "verification", VALUE_TEXT},
+		{"audit head", "audit_head", VALUE_TEXT},
+	};
+
+	put_summary(out, c);
+	PAIRS(out, c, head);
+	put_destroyed_volumes(out, array_of(c, "volumes"));
+	put_requester(out, c);
+	PAIRS(out, c, times);
+	put_processes(out, "confirmed", array_of(c, "acknowledged"));
+	put_processes(out, "not confirmed", array_of(c, "unacknowledged"));
+	put_processes(out, "ended before", array_of(c, "exited"));
+	put_exports(out, c);
+	PAIRS(out, c, proof);
+}
+
+static bool is_one_of(const char *key, const char *const *keys)
+{
+	while (*keys && strcmp(*keys, key) != 0)
+		keys++;
+	return *keys != NULL;
+}
+
+/* When, what, how it went, then whatever else the entry has. The chain is for audit --verify. */
+static void put_audit_entry(FILE *out, struct json_object *entry)
+{
+	static const char *const first[] = {"time", "event", "result", NULL};
+	static const char *const chain[] = {"seq", "prev", "hash", NULL};
+
+	for (const char *const *key = first; *key; key++) {
+		(void)fputs(key == first ? "" : " ", out);
+		format_text(out, format_member(entry, *key));
+	}
+	json_object_object_foreach(entry, key, value)
+	{
+		if (is_one_of(key, first) || is_one_of(key, chain))
+			continue;
+		(void)fputc(' ', out);
+		format_text(out, key);
+		(void)fputc('=', out);
+		format_text(out, value ? json_object_get_string(value) : "-");
+	}
+	(void)fputc('\n', out);
+}
+
+void format_audit(FILE *out, const char *lines)
+{
+	while (*lines) {
+		size_t len = strcspn(lines, "\n");
+		struct json_tokener *tok = json_tokener_new();
+		struct json_object *entry = tok && len <= INT32_MAX
+						    ? json_tokener_parse_ex(tok, lines, (int)len)
+						    : NULL;
+		if (json_object_is_type(entry, json_type_object))
+			put_audit_entry(out, entry);
+		else if (len)
+			(void)fputs("(a line that is no JSON)\n", out);
+		json_object_put(entry);
+		if (tok)
+			json_tokener_free(tok);
+		lines += len + (lines[len] == '\n');
+	}
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "keyadm_target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/fs.h>
+
+#include "keyadm_format.h"
+#include "text.h"
+
+enum {
+	ALLOCATE_STEP_BYTES = 256 * 1024 * 1024,
+	COPY_BYTES = 64 * 1024,
+	ZERO_BYTES = 1024 * 1024,
+};
+
+/* The last part of a path that names a file; NULL for "", "/", ".", ".." and "x/". */
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+	return *base && strcmp(base, ".") != 0 && strcmp(base, "..") != 0 ? base : NULL;
+}
+
+static int resolve_folder(
+	const char *path, const char *base, bool must_exist, char folder[PATH_MAX])
+{
+	char given[PROTO_PATH_BYTES];
+	size_t len = (size_t)(base - path);
+
+	memcpy(given, path, len);
+	given[len] = '\0';
+	if (realpath(len ? given : ".", folder))
+		return 0;
+	if (must_exist || path[0] != '/')
+		return keyadm_refuse(-errno, "%s: %s", len ? given : ".", strerror(errno));
+	given[len > 1 ? len - 1 : len] = '\0'; /* its '/' */
+	memcpy(folder, given, len + 1);
+	return 0;
+}
+
+int target_resolve(const char *path, bool must_exist, char resolved[PROTO_PATH_BYTES])
+{
+	const char *base = last_part(path);
+	char folder[PATH_MAX];
+
+	if (!base)
+		return keyadm_refuse(-EINVAL, "%s: this names no file", path);
+	if (strlen(path) >= PROTO_PATH_BYTES)
+		return keyadm_refuse(-ENAMETOOLONG, "the path is longer than 4095 bytes");
+	int err = resolve_folder(path, base, must_exist, folder);
+	if (err)
+		return err;
+	int len = snprintf(
+		resolved, PROTO_PATH_BYTES, "%s/%s", strcmp(folder, "/") ? folder : "", base);
+	if (len < 0 || len >= PROTO_PATH_BYTES || !text_is_path(resolved))
+		return keyadm_refuse(-EINVAL, "the path is longer than 4095 bytes or holds control "
+					      "characters: choose another");
+	return 0;
+}
+
+static int open_folder(const char *path)
+{
+	char copy[PROTO_PATH_BYTES];
+
+	int err = text_copy(copy, sizeof(copy), path);
+	if (err)
+		return err;
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Holding the lock keeps a tgtd from opening the volume before it is complete. */
+static int lock_target(const struct target *t)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (!fcntl(t->fd, F_OFD_SETLK, &lock))
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return keyadm_refuse(-EBUSY,
+			"%s is in use: take its LUN away from tgtd first, or choose another path",
+			t->path);
+	return keyadm_refuse(-errno, "%s cannot be locked: %s", t->path, strerror(errno));
+}
+
+static int measure(struct target *t)
+{
+	struct stat st;
+
+	if (fstat(t->fd, &st))
+		return keyadm_refuse(-errno, "%s: %s", t->path, strerror(errno));
+	t->is_block = S_ISBLK(st.st_mode);
+	t->size_bytes = (uint64_t)st.st_size;
+	if (t->is_block && ioctl(t->fd, BLKGETSIZE64, &t->size_bytes))
+		return keyadm_refuse(
+			-errno, "%s: its size cannot be read: %s", t->path, strerror(errno));
+	if (!t->is_block && !S_ISREG(st.st_mode))
+		return keyadm_refuse(-EINVAL, "%s is neither a file nor a block device", t->path);
+	return 0;
+}
+
+/* O_EXCL without O_CREAT: the kernel refuses a block device that is mounted or mapped (open(2)). */
+static int open_existing(struct target *t)
+{
+	struct stat st;
+
+	if (stat(t->path, &st))
+		return keyadm_refuse(-errno, "%s: %s", t->path, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return keyadm_refuse(-EINVAL, "%s is neither a file nor a block device", t->path);
+	t->fd = open(t->path, O_RDWR | O_CLOEXEC | (S_ISBLK(st.st_mode) ? O_EXCL : 0));
+	if (t->fd < 0 && errno == EBUSY)
+		return keyadm_refuse(
+			-EBUSY, "%s is in use: unmount it or take its mapping away first", t->path);
+	if (t->fd < 0)
+		return keyadm_refuse(-errno, "%s: %s", t->path, strerror(errno));
+	return 0;
+}
+
+static int open_or_create(struct target *t, bool force)
+{
+	t->fd = open(
+		t->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+	if (t->fd >= 0) {
+		t->created = true;
+		return 0;
+	}
+	if (errno != EEXIST)
+		return keyadm_refuse(-errno, "%s cannot be created: %s", t->path, strerror(errno));
+	if (!force)
+		return keyadm_refuse(-EEXIST,
+			"%s exists: choose another path, or lose what is in it with --force",
+			t->path);
+	return open_existing(t);
+}
+
+int target_open(struct target *t, const char *path, bool force)
+{
+	*t = (struct target){.fd = -1, .dir_fd = -1, .path = path};
+	t->dir_fd = open_folder(path);
+	if (t->dir_fd < 0)
+		return keyadm_refuse(t->dir_fd, "%s: %s", path, strerror(-t->dir_fd));
+
+	int err = open_or_create(t, force);
+	if (!err)
+		err = lock_target(t);
+	if (!err)
+		err = measure(t);
+	if (err)
+		target_close(t, false);
+	return err;
+}
+
+void target_close(struct target *t, bool keep)
+{
+	if (t->created && !keep && !unlinkat(t->dir_fd, last_part(t->path), 0))
+		(void)fsync(t->dir_fd);
+	if (t->fd >= 0)
+		(void)close(t->fd);
+	if (t->dir_fd >= 0)
+		(void)close(t->dir_fd);
+	t->fd = t->dir_fd = -1;
+}
+
+static int write_at(int fd, const uint8_t *bytes, size_t len, uint64_t offset)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, bytes, len, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		bytes += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* For file systems that cannot reserve space. Not posix_fallocate(3)'s way of doing the same, which
+ * tells nothing for hours and cannot be stopped. */
+static int write_zeros(const struct target *t, uint64_t offset, uint64_t len)
+{
+	static uint8_t zeros[ZERO_BYTES]; /* not const: bss, not a MiB of program file */
+	int err = 0;
+
+	while (len && !err) {
+		size_t part = len < sizeof(zeros) ? (size_t)len : sizeof(zeros);
+		if (t->stop && *t->stop)
+			return -EINTR;
+		err = write_at(t->fd, zeros, part, offset);
+		offset += part;
+		len -= part;
+	}
+	return err;
+}
+
+static int allocate_step(const struct target *t, uint64_t offset, uint64_t len)
+{
+	if (t->stop && *t->stop)
+		return -EINTR;
+	if (!fallocate(t->fd, 0, (off_t)offset, (off_t)len))
+		return 0;
+	if (errno == EINTR)
+		return t->stop && *t->stop ? -EINTR : -EAGAIN;
+	if (errno != EOPNOTSUPP)
+		return -errno;
+	return t->created ? write_zeros(t, offset, len) : 0; /* an existing file has its space */
+}
+
+static int allocation_failed(const struct target *t, int err, uint64_t total_bytes)
+{
+	switch (-err) {
+	case EINTR:
+		return keyadm_refuse(err, "interrupted; nothing was created");
+	case ENOSPC:
+	case EDQUOT:
+		return keyadm_refuse(err,
+			"%s: no room for %" PRIu64
+			" bytes: free some space or choose a smaller --size",
+			t->path, total_bytes);
+	case EFBIG:
+		return keyadm_refuse(err,
+			"%s: the file system or ulimit -f allows no file of %" PRIu64 " bytes",
+			t->path, total_bytes);
+	default:
+		return keyadm_refuse(err, "%s cannot be allocated: %s", t->path, strerror(-err));
+	}
+}
+
+int target_allocate(struct target *t, uint64_t total_bytes)
+{
+	bool show = isatty(STDERR_FILENO) && total_bytes > 4 * (uint64_t)ALLOCATE_STEP_BYTES;
+	uint64_t done = 0;
+	int err = 0;
+
+	if (t->is_block)
+		return 0;
+	while (done < total_bytes) {
+		uint64_t left = total_bytes - done;
+		uint64_t step = left < ALLOCATE_STEP_BYTES ? left : ALLOCATE_STEP_BYTES;
+		err = allocate_step(t, done, step);
+		if (err == -EAGAIN)
+			continue;
+		if (err)
+			break;
+		done += step;
+		if (show)
+			(void)fprintf(stderr, "\rallocating %s: %3u%%", t->path,
+				(unsigned int)((double)done / (double)total_bytes * 100));
+	}
+	if (show)
+		(void)fprintf(stderr, "\r\033[K");
+	return err ? allocation_failed(t, err, total_bytes) : 0;
+}
+
+static int copy_header(const struct target *t, int header_fd, uint64_t header_bytes)
+{
+	uint8_t buf[COPY_BYTES];
+
+	for (uint64_t done = 0; done < header_bytes;) {
+		size_t part = header_bytes - done < sizeof(buf) ? (size_t)(header_bytes - done)
+								: sizeof(buf);
+		ssize_t n = pread(header_fd, buf, part, (off_t)done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		int err = write_at(t->fd, buf, (size_t)n, done);
+		if (err)
+			return err;
+		done += (uint64_t)n;
+	}
+	return 0;
+}
+
+int target_write_header(struct target *t, int header_fd, uint64_t header_bytes)
+{
+	int err = copy_header(t, header_fd, header_bytes);
+
+	if (!err && fsync(t->fd))
+		err = -errno;
+	if (!err && t->created && fsync(t->dir_fd))
+		err = -errno;
+	if (err)
+		return keyadm_refuse(
+			err, "%s: the header cannot be written: %s", t->path, strerror(-err));
+	return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * keyd as a whole: what its parts share. One thread, one poll loop (server.c), no part blocks on a
+ * peer.
+ */
+#ifndef KEYD_KEYD_H
+#define KEYD_KEYD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit.h"
+#include "config.h"
+#include "keystore.h"
+#include "proto.h"
+#include "session.h"
+
+struct consumer;
+struct destroy;
+struct revocation;
+
+/* Refusals are recorded too, but nobody may fill the disk with them. */
+struct refusal_limit {
+	int64_t window_start_ms;
+	unsigned recorded;
+	unsigned dropped;
+};
+
+struct keyd {
+	struct config config;
+	struct keystore store;
+	struct audit audit;
+	/* One message and wire buffer in secret memory for all connections; fd is set for each use. */
+	struct proto_channel io;
+	struct session *sessions[SESSIONS_MAX]; /* owned; server.c frees the ended ones */
+	size_t session_count;
+	struct revocation *revocations; /* under way */
+	struct destroy *destroys;       /* under way; owned */
+	uint32_t next_serial;           /* of REVOKE */
+	int64_t settle_until_ms;        /* no revocation ends before: see holders.h */
+	struct refusal_limit refusals;
+};
+
+/* audit_append() of a refusal, limited to some a minute; the rest is counted in the next. */
+void keyd_audit_refusal(struct keyd *keyd, const struct audit_event *event);
+
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "keystore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "durable.h"
+#include "keystore_private.h"
+#include "log.h"
+#include "secret.h"
+#include "text.h"
+
+/* A state directory that others may enter is closed to them; somebody else's is refused. */
+static int open_own_dir(const char *dir)
+{
+	struct stat st;
+
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return -errno;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int rc = fstat(fd, &st) ? -errno : 0;
+	if (!rc && st.st_uid != geteuid())
+		rc = -EPERM;
+	if (!rc && (st.st_mode & 077) && fchmod(fd, 0700))
+		rc = -errno;
+	if (rc) {
+		(void)close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+static int lock_store(int dir_fd)
+{
+	int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		int rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		(void)close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+/* True when keys lie there that a new root key would orphan. */
+static bool has_levels(const struct keystore *ks)
+{
+	struct stat st;
+
+	return !fstatat(ks->dir_fd, LEVELS_DIR, &st, AT_SYMLINK_NOFOLLOW);
+}
+
+static int load_root(struct keystore *ks)
+{
+	const struct custody *custody = custody_of_store(ks->dir_fd);
+	if (!custody)
+		return has_levels(ks) ? -ENOKEY : 0;
+	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
+	if (!root)
+		return -errno;
+	int rc = custody->load(ks->dir_fd, root);
+	if (rc) {
+		secret_free(root);
+		return rc;
+	}
+	ks->custody = custody;
+	ks->root = root; /* the store owns it */
+	return store_load(ks);
+}
+
+static const char *open_problem(int rc)
+{
+	switch (rc) {
+	case -EBUSY:
+		return "another keyd is running on it";
+	case -EPERM:
+		return "it belongs to another user";
+	case -EBADMSG:
+		return "the root key is damaged: put it back from a backup";
+	case -ENOKEY:
+		return "there are levels but no root key: put it back from a backup";
+	default:
+		return strerror(-rc);
+	}
+}
+
+int keystore_open(struct keystore *ks, const char *dir)
+{
+	*ks = (struct keystore){.dir_fd = -1, .lock_fd = -1};
+	ks->dir = strdup(dir);
+	int rc = ks->dir ? 0 : -ENOMEM;
+	if (!rc) {
+		ks->dir_fd = open_own_dir(dir);
+		rc = ks->dir_fd < 0 ? ks->dir_fd : 0;
+	}
+	if (!rc) {
+		ks->lock_fd = lock_store(ks->dir_fd);
+		rc = ks->lock_fd < 0 ? ks->lock_fd : 0;
+	}
+	if (!rc)
+		rc = load_root(ks);
+	if (rc) {
+		log_error("cannot open the key store %s: %s", dir, open_problem(rc));
+		keystore_close(ks);
+	}
+	return rc;
+}
+
+static void free_level(struct level *level)
+{
+	for (size_t i = 0; i < level->volume_count; i++)
+		store_free_volume(level->volumes[i]);
+	free(level->volumes);
+	free(level);
+}
+
+void keystore_close(struct keystore *ks)
+{
+	secret_free(ks->root);
+	for (size_t i = 0; i < ks->level_count; i++)
+		free_level(ks->levels[i]);
+	free(ks->levels);
+	free(ks->dir);
+	if (ks->lock_fd >= 0)
+		(void)close(ks->lock_fd);
+	if (ks->dir_fd >= 0)
+		(void)close(ks->dir_fd);
+	*ks = (struct keystore){.dir_fd = -1, .lock_fd = -1};
+}
+
+int keystore_init(struct keystore *ks, const char *name)
+{
+	const struct custody *custody = custody_find(name);
+	if (!custody)
+		return -EINVAL;
+	if (ks->root || custody_of_store(ks->dir_fd))
+		return -EEXIST;
+	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
+	if (!root)
+		return -errno;
+	int rc = custody->create(ks->dir_fd, root);
+	/* Last: a store with levels/ and without a root key is a damaged one. */
+	if (!rc)
+		rc = durable_mkdir(ks->dir_fd, LEVELS_DIR);
+	if (rc) {
+		secret_free(root);
+		return rc;
+	}
+	ks->custody = custody;
+	ks->root = root; /* the store owns it */
+	return 0;
+}
+
+struct level *keystore_level(const struct keystore *ks, const char *name)
+{
+	for (size_t i = 0; i < ks->level_count; i++) {
+		if (!strcmp(ks->levels[i]->name, name))
+			return ks->levels[i];
+	}
+	return NULL;
+}
+
+/* Whether candidate answers to a path better than best does. */
+static bool better_for_path(const struct volume *candidate, const struct volume *best)
+{
+	if (!best)
+		return true;
+	bool alive = keystore_volume_state(candidate) != KEY_DESTROYED;
+	if (alive != (keystore_volume_state(best) != KEY_DESTROYED))
+		return alive;
+	return candidate->destroyed_at >= best->destroyed_at;
+}
+
+struct volume *keystore_volume(const struct keystore *ks, const char *id)
+{
+	struct volume *best = NULL;
+
+	for (size_t i = 0; i < ks->level_count; i++) {
+		const struct level *level = ks->levels[i];
+		for (size_t k = 0; k < level->volume_count; k++) {
+			struct volume *volume = level->volumes[k];
+			if (!strcmp(volume->uuid, id))
+				return volume;
+			if (!strcmp(volume->path, id) && better_for_path(volume, best))
+				best = volume;
+		}
+	}
+	return best;
+}
+
+enum key_state keystore_volume_state(const struct volume *volume)
+{
+	static const enum key_state strictest_first[] = {
+		KEY_DESTROYED, KEY_DESTROYING, KEY_DAMAGED, KEY_SUSPENDED};
+
+	for (size_t i = 0; i < sizeof(strictest_first) / sizeof(strictest_first[0]); i++) {
+		enum key_state state = strictest_first[i];
+		if (volume->state == state || volume->level->state == state)
+			return state;
+	}
+	return KEY_ACTIVE;
+}
+
+const char *keystore_state_name(enum key_state state)
+{
+	switch (state) {
+	case KEY_ACTIVE:
+		return "active";
+	case KEY_SUSPENDED:
+		return "suspended";
+	case KEY_DESTROYING:
+		return "destroying";
+	case KEY_DESTROYED:
+		return "destroyed";
+	case KEY_DAMAGED:
+		return "damaged";
+	}
+	return "unknown";
+}
+
+/* Room for one more pointer, or NULL: the array grows by doubling. */
+static void *grow(void *items, size_t count, size_t max)
+{
+	if (count >= max)
+		return NULL;
+	if (count & (count - 1) || (count == 0 && items))
+		return items;
+	return reallocarray(items, count ? 2 * count : 1, sizeof(void *));
+}
+
+struct level *store_add_level(struct keystore *ks, const char *name)
+{
+	struct level **levels = grow(ks->levels, ks->level_count, KEYSTORE_LEVELS_MAX);
+	if (!levels)
+		return NULL;
+	ks->levels = levels;
+	struct level *level = calloc(1, sizeof(*level));
+	if (!level || text_copy(level->name, sizeof(level->name), name)) {
+		free(level);
+		return NULL;
+	}
+	level->state = KEY_DAMAGED; /* until shown otherwise */
+	levels[ks->level_count++] = level;
+	return level;
+}
+
+struct volume *store_add_volume(struct level *level, const char *uuid)
+{
+	struct volume **volumes = grow(level->volumes, level->volume_count, KEYSTORE_VOLUMES_MAX);
+	if (!volumes)
+		return NULL;
+	level->volumes = volumes;
+	struct volume *volume = calloc(1, sizeof(*volume));
+	if (volume)
+		volume->path = strdup("");
+	if (!volume || !volume->path || text_copy(volume->uuid, sizeof(volume->uuid), uuid)) {
+		store_free_volume(volume);
+		return NULL;
+	}
+	volume->level = level;
+	volume->state = KEY_DAMAGED;
+	volumes[level->volume_count++] = volume;
+	return volume;
+}
+
+struct volume *store_find_volume(const struct level *level, const char *uuid)
+{
+	for (size_t i = 0; i < level->volume_count; i++) {
+		if (!strcmp(level->volumes[i]->uuid, uuid))
+			return level->volumes[i];
+	}
+	return NULL;
+}
+
+void store_free_volume(struct volume *volume)
+{
+	if (!volume)
+		return;
+	free(volume->path);
+	free(volume);
+}

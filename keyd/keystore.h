@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * The key store (DESIGN 4): levels, their volumes, and one sealed file for each key.
+ *
+ *   root.key                             custody "file"
+ *   levels/NAME/level.key                RECORD_LEVEL_KEY under the root key
+ *   levels/NAME/volumes/UUID.key         RECORD_VOLUME_KEY under the level's key
+ *   levels/NAME/destroy.intent           RECORD_INTENT: being destroyed (erasure.h)
+ *   levels/NAME/destroyed                RECORD_TOMBSTONE: wins over any key that comes back
+ *   levels/NAME/certificate.json
+ *   levels/NAME/volumes/UUID.{intent,destroyed,certificate.json}
+ *   lock                                 flock(2): one keyd a store
+ *
+ * What is said about keys is held in memory, read and authenticated once; keys are not: they are
+ * unwrapped when they are needed, into memory of secret_alloc(). Only the root key stays. One thread.
+ */
+#ifndef KEYD_KEYSTORE_H
+#define KEYD_KEYSTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cipher.h"
+#include "custody.h"
+#include "proto.h"
+#include "wrap.h"
+
+enum {
+	KEYSTORE_LEVELS_MAX = 1024,
+	KEYSTORE_VOLUMES_MAX = 4096, /* of one level */
+};
+
+enum key_state { /* after NIST SP 800-57 part 1, section 7 */
+	KEY_ACTIVE = 1,
+	KEY_SUSPENDED,  /* levels only */
+	KEY_DESTROYING, /* the intent is durable: no key leaves any more */
+	KEY_DESTROYED,
+	KEY_DAMAGED, /* its file is missing or fails authentication */
+};
+
+struct level;
+
+struct volume {
+	struct level *level;
+	enum key_state state; /* its own; see keystore_volume_state() */
+	char uuid[PROTO_UUID_BYTES];
+	char fingerprint[FINGERPRINT_BYTES]; /* empty: unknown */
+	char *path;                          /* owned; "" when unknown */
+	const struct cipher *cipher;         /* NULL when unknown */
+	uint32_t sector_bytes;
+	uint64_t data_offset_bytes;
+	uint64_t size_bytes; /* what initiators see */
+	int64_t created_at;  /* seconds since the epoch; 0: unknown */
+	int64_t destroyed_at;
+};
+
+struct level {
+	char name[PROTO_LEVEL_BYTES];
+	enum key_state state;
+	char fingerprint[FINGERPRINT_BYTES];
+	int64_t created_at;
+	int64_t destroyed_at;
+	struct volume **volumes; /* owned */
+	size_t volume_count;
+	bool busy; /* a suspension or a destruction on it is under way */
+};
+
+struct keystore {
+	char *dir; /* owned */
+	int dir_fd;
+	int lock_fd;
+	const struct custody *custody; /* NULL: not initialized */
+	uint8_t *root;                 /* secret memory; NULL: not initialized */
+	struct level **levels;         /* owned, in the order of creation or loading */
+	size_t level_count;
+};
+
+/* A volume that is ready but not yet in the store. */
+struct volume_draft {
+	struct volume *volume; /* owned */
+	uint8_t *sealed;       /* owned: the key's file */
+	size_t sealed_bytes;
+	int header_fd; /* owned: memfd with the LUKS2 header */
+};
+
+/*
+ * Opens the store in directory dir, made (0700) if it is missing, and loads it. Damaged files cost
+ * the key in them and are logged. 0, -EBUSY (another keyd has it), -EPERM (not our directory),
+ * -EBADMSG (the root key is damaged), -ENOKEY (levels without a root key), or -errno; logged.
+ */
+int keystore_open(struct keystore *ks, const char *dir) __attribute__((warn_unused_result));
+
+/* Wipes the root key and frees everything. Harmless when keystore_open() failed. */
+void keystore_close(struct keystore *ks);
+
+/* Makes the root key. 0, -EEXIST, -EINVAL (no such custody), or -errno. */
+int keystore_init(struct keystore *ks, const char *custody) __attribute__((warn_unused_result));
+
+struct level *keystore_level(const struct keystore *ks, const char *name);
+
+/* By UUID, or by path: then the volume that is alive, else the one destroyed last. */
+struct volume *keystore_volume(const struct keystore *ks, const char *id);
+
+/* The volume's own state or that of its level, whichever keeps the key in more strictly. */
+enum key_state keystore_volume_state(const struct volume *volume);
+
+/* "active", "suspended", … Static storage. */
+const char *keystore_state_name(enum key_state state);
+
+/* Makes and stores a level key. 0, -EEXIST, -ENOSPC (too many), or -errno. */
+int keystore_level_create(struct keystore *ks, const char *name, struct level **level)
+	__attribute__((warn_unused_result));
+
+/*
+ * Makes level KEY_ACTIVE or KEY_SUSPENDED, durably. 0 or -errno: then nobody knows what a restart
+ * would find, and the state in memory stays as it was. -EBADMSG: the level turned out damaged.
+ */
+int keystore_level_set_state(struct keystore *ks, struct level *level, enum key_state state)
+	__attribute__((warn_unused_result));
+
+/*
+ * Unwraps volume's key into key, secret memory of at least CIPHER_KEY_MAX bytes; its length is
+ * volume->cipher->key_bytes. Does not look at states. 0; -EBADMSG: the volume is marked damaged.
+ */
+int keystore_volume_key(struct keystore *ks, struct volume *volume, uint8_t *key)
+	__attribute__((warn_unused_result));
+
+/* What a new volume shall be; all checked by the caller. */
+struct volume_spec {
+	const char *path;
+	const struct cipher *cipher;
+	uint32_t sector_bytes;
+	uint64_t size_bytes;
+};
+
+/*
+ * Makes UUID, key and LUKS2 header of a new volume; stores nothing. 0, -EBADMSG (damaged level), or
+ * -errno. The caller ends the draft with keystore_volume_discard().
+ */
+int keystore_volume_prepare(struct keystore *ks, struct level *level,
+	const struct volume_spec *spec, struct volume_draft *draft)
+	__attribute__((warn_unused_result));
+
+/*
+ * Makes the draft's volume durable and part of the store, if its path is still free and its level
+ * still active. *volume belongs to the store. 0, -EEXIST, -EACCES (the level), or -errno.
+ */
+int keystore_volume_commit(struct keystore *ks, struct volume_draft *draft, struct volume **volume)
+	__attribute__((warn_unused_result));
+
+/* Frees what the draft still owns. Harmless on a zeroed draft (header_fd -1). */
+void keystore_volume_discard(struct volume_draft *draft);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* What the files of the key store share: keystore*.c and erasure.c. */
+#ifndef KEYD_KEYSTORE_PRIVATE_H
+#define KEYD_KEYSTORE_PRIVATE_H
+
+#include "keystore.h"
+#include "record.h"
+
+#define LEVELS_DIR "levels"
+#define VOLUMES_DIR "volumes"
+#define LEVEL_KEY_FILE "level.key"
+#define LEVEL_INTENT_FILE "destroy.intent"
+#define LEVEL_TOMBSTONE_FILE "destroyed"
+#define LEVEL_CERTIFICATE_FILE "certificate.json"
+#define VOLUME_KEY_SUFFIX ".key"
+#define VOLUME_INTENT_SUFFIX ".intent"
+#define VOLUME_TOMBSTONE_SUFFIX ".destroyed"
+#define VOLUME_CERTIFICATE_SUFFIX ".certificate.json"
+
+enum { STORE_NAME_BYTES = 96 }; /* a UUID and the longest suffix, or a fixed name */
+
+/* Directory of the level, or of its volumes; the caller closes it. -errno on failure. */
+int store_open_level_dir(const struct keystore *ks, const char *level)
+	__attribute__((warn_unused_result));
+int store_open_volumes_dir(const struct keystore *ks, const char *level)
+	__attribute__((warn_unused_result));
+
+/* name = UUID and suffix. */
+void store_volume_file(char name[STORE_NAME_BYTES], const char *uuid, const char *suffix);
+
+/* A level or volume added to the index, owned by it. NULL: out of memory or too many. */
+struct level *store_add_level(struct keystore *ks, const char *name);
+struct volume *store_add_volume(struct level *level, const char *uuid);
+struct volume *store_find_volume(const struct level *level, const char *uuid);
+void store_free_volume(struct volume *volume);
+
+/*
+ * Reads and opens the record in file name of dir_fd. The names inside must be level and uuid ("" for
+ * the level's own). 0, -ENOENT, -EBADMSG, or -errno. Then the caller clears rec.
+ */
+int store_read_record(int dir_fd, const char *name, enum record_kind kind,
+	const uint8_t wrapping_key[WRAP_KEY_BYTES], const char *level, const char *uuid,
+	struct record *rec, uint8_t *key, size_t key_bytes) __attribute__((warn_unused_result));
+
+/* Seals and writes a record without a key under the root key. 0 or -errno. */
+int store_write_statement(const struct keystore *ks, int dir_fd, const char *name,
+	const struct record *rec) __attribute__((warn_unused_result));
+
+/* Unwraps the level's key into key (secret memory, WRAP_KEY_BYTES); *rec is for the caller to clear. */
+int store_level_key(const struct keystore *ks, const char *level, struct record *rec, uint8_t *key)
+	__attribute__((warn_unused_result));
+
+/* Fills the index from the directories. Only being out of memory or descriptors is an error. */
+int store_load(struct keystore *ks) __attribute__((warn_unused_result));
+
+#endif

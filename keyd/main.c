@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit.h"
+#include "harden.h"
+#include "holders.h"
+#include "keyd.h"
+#include "log.h"
+#include "secret.h"
+#include "server.h"
+
+enum { EXIT_USAGE = 2 };
+
+/* What the command line says; NULL: nothing. All borrowed from argv. */
+struct options {
+	const char *config;
+	const char *state;
+	const char *socket;
+	const char *admin_socket;
+	const char *log_level;
+};
+
+static const char usage_line[] =
+	"Usage: keyd [--config FILE] [--state DIR] [--socket PATH] [--admin-socket PATH] "
+	"[--log-level L]\n";
+
+static void print_help(void)
+{
+	(void)printf("%s\n"
+		     "The key daemon of tgt-crypt; runs in the foreground.\n\n"
+		     "  --config FILE        configuration (" CONFIG_DEFAULT_FILE ")\n"
+		     "  --state DIR          key store (" CONFIG_DEFAULT_STATE ")\n"
+		     "  --socket PATH        socket for tgtd (" CONFIG_DEFAULT_SOCKET ")\n"
+		     "  --admin-socket PATH  socket for keyadm (" CONFIG_DEFAULT_ADMIN_SOCKET ")\n"
+		     "  --log-level L        error, warning, info (the default) or debug\n"
+		     "  --help               this text\n\n"
+		     "See keyd(8), keyd.conf(5).\n",
+		usage_line);
+}
+
+/* Fills options. Returns -1 to go on, or the exit status. */
+static int parse_arguments(int argc, char *argv[], struct options *options)
+{
+	enum { CONFIG = 256, STATE, SOCKET, ADMIN_SOCKET, LOG_LEVEL, HELP };
+	static const struct option longopts[] = {
+		{"config", required_argument, NULL, CONFIG},
+		{"state", required_argument, NULL, STATE},
+		{"socket", required_argument, NULL, SOCKET},
+		{"admin-socket", required_argument, NULL, ADMIN_SOCKET},
+		{"log-level", required_argument, NULL, LOG_LEVEL},
+		{"help", no_argument, NULL, HELP},
+		{0},
+	};
+	const char **const fields[] = {&options->config, &options->state, &options->socket,
+		&options->admin_socket, &options->log_level};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
+		if (c == HELP) {
+			print_help();
+			return EXIT_SUCCESS;
+		}
+		if (c < CONFIG || c > LOG_LEVEL) {
+			(void)fputs(usage_line, stderr);
+			return EXIT_USAGE;
+		}
+		*fields[c - CONFIG] = optarg;
+	}
+	if (optind < argc) {
+		(void)fprintf(stderr, "keyd: unexpected argument '%s'\n%s", argv[optind], usage_line);
+		return EXIT_USAGE;
+	}
+	return -1;
+}
+
+/* A path of the command line is taken relative to where keyd was started. */
+static int set_path(char **field, const char *value)
+{
+	if (!value)
+		return 0;
+	return value[0] ? config_set(field, value) : -EINVAL;
+}
+
+/* File first, then the command line over it. 0, or the exit status with one line on stderr. */
+static int configure(struct config *config, const struct options *options)
+{
+	const char *file = options->config ? options->config : CONFIG_DEFAULT_FILE;
+	char error[CONFIG_ERROR_BYTES];
+
+	int rc = config_read(config, file, error);
+	if (rc && (rc != -ENOENT || options->config)) {
+		(void)fprintf(stderr, "keyd: %s\n", error);
+		return EXIT_FAILURE;
+	}
+	if (options->log_level) {
+		int level = log_parse_level(options->log_level);
+		if (level < 0) {
+			(void)fprintf(stderr,
+				"keyd: --log-level '%s' is not error, warning, info or debug\n",
+				options->log_level);
+			return EXIT_USAGE;
+		}
+		config->log_level = (enum log_level)level;
+	}
+	if (set_path(&config->state, options->state) ||
+		set_path(&config->socket, options->socket) ||
+		set_path(&config->admin_socket, options->admin_socket)) {
+		(void)fputs("keyd: a path is empty\n", stderr);
+		return EXIT_USAGE;
+	}
+	log_set_level(config->log_level);
+	return 0;
+}
+
+/* SIGTERM and SIGINT reach the loop through a signalfd; a peer that went away is no signal. */
+static int prepare_process(void)
+{
+	sigset_t set;
+
+	(void)umask(077);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return -errno;
+	return 0;
+}
+
+static int open_io(struct proto_channel *io)
+{
+	*io = (struct proto_channel){.fd = -1};
+	io->msg = secret_alloc(sizeof(*io->msg));
+	io->wire = io->msg ? secret_alloc(PROTO_WIRE_BYTES_MAX) : NULL;
+	if (io->wire)
+		return 0;
+	int rc = -errno;
+	log_error("cannot lock memory for keys: %s: raise RLIMIT_MEMLOCK", strerror(-rc));
+	proto_channel_close(io);
+	return rc;
+}
+
+static int run(struct keyd *keyd)
+{
+	int rc = open_io(&keyd->io);
+	if (rc)
+		return rc;
+	rc = keystore_open(&keyd->store, keyd->config.state);
+	if (rc)
+		goto out_io;
+	rc = audit_open(&keyd->audit, keyd->store.dir_fd);
+	if (!rc)
+		rc = audit_append(&keyd->audit,
+			&(struct audit_event){.event = "keyd-start", .result = "ok"});
+	if (rc) {
+		log_error("cannot open the audit log: %s", strerror(-rc));
+		goto out_store;
+	}
+	rc = holders_load(keyd);
+	if (!rc)
+		rc = server_run(keyd);
+	if (!rc && audit_append(&keyd->audit,
+			   &(struct audit_event){.event = "keyd-stop", .result = "ok"}))
+		rc = -EIO;
+out_store:
+	audit_close(&keyd->audit);
+	keystore_close(&keyd->store);
+out_io:
+	proto_channel_close(&keyd->io);
+	return rc;
+}
+
+int main(int argc, char *argv[])
+{
+	struct options options = {0};
+
+	int rc = harden_process();
+	if (rc) {
+		(void)fprintf(stderr, "keyd: cannot protect the process: %s\n", strerror(-rc));
+		return EXIT_FAILURE;
+	}
+	int status = parse_arguments(argc, argv, &options);
+	if (status >= 0)
+		return status;
+
+	struct keyd *keyd = calloc(1, sizeof(*keyd));
+	rc = keyd ? config_init(&keyd->config, geteuid()) : -ENOMEM;
+	if (!rc)
+		rc = prepare_process();
+	if (rc) {
+		(void)fprintf(stderr, "keyd: cannot start: %s\n", strerror(-rc));
+		free(keyd);
+		return EXIT_FAILURE;
+	}
+	status = configure(&keyd->config, &options);
+	if (!status)
+		status = run(keyd) ? EXIT_FAILURE : EXIT_SUCCESS;
+	config_clear(&keyd->config);
+	free(keyd);
+	return status;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "policy.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+enum { ITEM_BYTES = 256 };
+
+static const char *const role_names[ROLE_COUNT] = {"security-admin", "storage-admin", "auditor"};
+
+enum {
+	SECURITY = ROLE_SECURITY_ADMIN,
+	STORAGE = ROLE_STORAGE_ADMIN,
+	AUDITOR = ROLE_AUDITOR,
+	EVERY = SECURITY | STORAGE | AUDITOR,
+};
+
+static const struct {
+	uint16_t request_type;
+	unsigned roles;
+} allowed[] = {
+	{PROTO_INIT, SECURITY},
+	{PROTO_STATUS, EVERY},
+	{PROTO_LEVEL_CREATE, SECURITY},
+	{PROTO_LEVEL_LIST, EVERY},
+	{PROTO_LEVEL_SHOW, EVERY},
+	{PROTO_LEVEL_SUSPEND, SECURITY},
+	{PROTO_LEVEL_RESUME, SECURITY},
+	{PROTO_LEVEL_DESTROY, SECURITY},
+	{PROTO_VOLUME_CREATE, SECURITY | STORAGE},
+	{PROTO_VOLUME_COMMIT, SECURITY | STORAGE},
+	{PROTO_VOLUME_LIST, EVERY},
+	{PROTO_VOLUME_SHOW, EVERY},
+	{PROTO_VOLUME_KEY, SECURITY},
+	{PROTO_VOLUME_DESTROY, SECURITY},
+	{PROTO_AUDIT, AUDITOR | SECURITY},
+	{PROTO_AUDIT_VERIFY, AUDITOR | SECURITY},
+};
+
+void policy_set_default(struct policy *policy, uid_t self)
+{
+	struct principal_list both = {.items = {{false, 0}, {false, self}}, .count = 2};
+
+	*policy = (struct policy){.fetch = both};
+	for (size_t i = 0; i < ROLE_COUNT; i++)
+		policy->roles[i] = both;
+}
+
+int policy_role_index(const char *name)
+{
+	for (int i = 0; i < ROLE_COUNT; i++) {
+		if (!strcmp(name, role_names[i]))
+			return i;
+	}
+	return -EINVAL;
+}
+
+/* A decimal uid or gid below (uint32_t)-1, which means "no id" to the kernel. */
+static bool parse_id(const char *text, uint32_t *id)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	errno = 0;
+	unsigned long value = strtoul(text, &end, 10);
+	if (errno || *end || value >= UINT32_MAX)
+		return false;
+	*id = (uint32_t)value;
+	return true;
+}
+
+static int resolve(const char *item, struct principal *p)
+{
+	p->is_group = item[0] == '@';
+	const char *name = item + p->is_group;
+
+	if (parse_id(name, &p->id))
+		return 0;
+	if (p->is_group) {
+		const struct group *gr = getgrnam(name);
+		if (gr)
+			p->id = gr->gr_gid;
+		return gr ? 0 : -ENOENT;
+	}
+	const struct passwd *pw = getpwnam(name);
+	if (pw)
+		p->id = pw->pw_uid;
+	return pw ? 0 : -ENOENT;
+}
+
+static int add_item(struct principal_list *list, const char *item)
+{
+	if (!item[0] || !strcmp(item, "@"))
+		return -EINVAL;
+	if (list->count == PRINCIPALS_MAX)
+		return -E2BIG;
+	int rc = resolve(item, &list->items[list->count]);
+	if (!rc)
+		list->count++;
+	return rc;
+}
+
+/* Copies the item from text up to len, without blanks around it. */
+static int copy_item(char *item, const char *text, size_t len)
+{
+	while (len && isspace((unsigned char)*text)) {
+		text++;
+		len--;
+	}
+	while (len && isspace((unsigned char)text[len - 1]))
+		len--;
+	if (len >= ITEM_BYTES)
+		return -EINVAL;
+	memcpy(item, text, len);
+	item[len] = '\0';
+	return 0;
+}
+
+int policy_add(struct principal_list *list, const char *text, char *bad, size_t cap)
+{
+	if (!text[strspn(text, " \t")])
+		return 0; /* an empty list is nobody */
+	for (;;) {
+		char item[ITEM_BYTES] = "";
+		size_t len = strcspn(text, ",");
+		int rc = copy_item(item, text, len);
+		if (!rc)
+			rc = add_item(list, item);
+		if (rc) {
+			text_sanitize(bad, cap, item);
+			return rc;
+		}
+		if (!text[len])
+			return 0;
+		text += len + 1;
+	}
+}
+
+static const struct level_policy *find_level(const struct policy *policy, const char *level)
+{
+	for (size_t i = 0; i < policy->level_count; i++) {
+		if (!strcmp(policy->levels[i].level, level))
+			return &policy->levels[i];
+	}
+	return NULL;
+}
+
+struct principal_list *policy_level_fetch(struct policy *policy, const char *level)
+{
+	const struct level_policy *found = find_level(policy, level);
+	if (found)
+		return &policy->levels[found - policy->levels].fetch;
+	if (policy->level_count == LEVEL_POLICIES_MAX)
+		return NULL;
+	struct level_policy *more = reallocarray(
+		policy->levels, policy->level_count + 1, sizeof(*policy->levels));
+	if (!more)
+		return NULL;
+	policy->levels = more;
+	struct level_policy *row = &more[policy->level_count];
+	*row = (struct level_policy){0};
+	if (text_copy(row->level, sizeof(row->level), level))
+		return NULL;
+	policy->level_count++;
+	return &row->fetch;
+}
+
+static bool list_has(const struct principal_list *list, const struct peer *peer)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct principal *p = &list->items[i];
+		if (p->is_group ? peer_in_group(peer, p->id) : peer->uid == p->id)
+			return true;
+	}
+	return false;
+}
+
+unsigned policy_roles(const struct policy *policy, const struct peer *peer)
+{
+	unsigned roles = 0;
+
+	for (unsigned i = 0; i < ROLE_COUNT; i++) {
+		if (list_has(&policy->roles[i], peer))
+			roles |= 1u << i;
+	}
+	return roles;
+}
+
+bool policy_allows(unsigned roles, uint16_t request_type)
+{
+	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
+		if (allowed[i].request_type == request_type)
+			return (allowed[i].roles & roles) != 0;
+	}
+	return false;
+}
+
+bool policy_may_fetch(const struct policy *policy, const struct peer *peer, const char *level)
+{
+	const struct level_policy *own = find_level(policy, level);
+
+	return list_has(own ? &own->fetch : &policy->fetch, peer);
+}
+
+bool policy_may_fetch_any(const struct policy *policy, const struct peer *peer)
+{
+	if (list_has(&policy->fetch, peer))
+		return true;
+	for (size_t i = 0; i < policy->level_count; i++) {
+		if (list_has(&policy->levels[i].fetch, peer))
+			return true;
+	}
+	return false;
+}
+
+void policy_clear(struct policy *policy)
+{
+	free(policy->levels);
+	*policy = (struct policy){0};
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * Who may do what. Everything that is not allowed here is denied. Filled by config.c before the
+ * sockets open, constant afterwards.
+ */
+#ifndef KEYD_POLICY_H
+#define KEYD_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "peer.h"
+#include "proto.h"
+
+enum role {
+	ROLE_SECURITY_ADMIN = 1 << 0,
+	ROLE_STORAGE_ADMIN = 1 << 1,
+	ROLE_AUDITOR = 1 << 2,
+};
+
+enum { ROLE_COUNT = 3, PRINCIPALS_MAX = 64, LEVEL_POLICIES_MAX = 1024 };
+
+/* A user or a group. */
+struct principal {
+	bool is_group;
+	uint32_t id;
+};
+
+struct principal_list {
+	struct principal items[PRINCIPALS_MAX];
+	size_t count;
+};
+
+struct level_policy {
+	char level[PROTO_LEVEL_BYTES];
+	struct principal_list fetch;
+};
+
+struct policy {
+	struct principal_list roles[ROLE_COUNT];
+	struct principal_list fetch; /* for levels without a row in levels */
+	struct level_policy *levels; /* owned */
+	size_t level_count;
+};
+
+/* Without a configuration: uid 0 and uid self hold every role and may fetch every level's keys. */
+void policy_set_default(struct policy *policy, uid_t self);
+
+/* Index in policy->roles of "security-admin", "storage-admin", "auditor"; -EINVAL for others. */
+int policy_role_index(const char *name) __attribute__((warn_unused_result));
+
+/*
+ * Adds the comma-separated users, uids, @groups and @gids of text to list. 0, -EINVAL (an empty
+ * item), -ENOENT (no such user or group), -E2BIG; the item at fault is copied to bad[cap].
+ */
+int policy_add(struct principal_list *list, const char *text, char *bad, size_t cap)
+	__attribute__((warn_unused_result));
+
+/* The level's own fetch list, made empty if it has none yet. NULL when there are too many. */
+struct principal_list *policy_level_fetch(struct policy *policy, const char *level);
+
+/* The roles of peer, as a set of enum role. */
+unsigned policy_roles(const struct policy *policy, const struct peer *peer);
+
+/* True when one of the roles may send admin requests of this type. */
+bool policy_allows(unsigned roles, uint16_t request_type);
+
+bool policy_may_fetch(const struct policy *policy, const struct peer *peer, const char *level);
+
+/* True when there may be a level whose keys peer may fetch. */
+bool policy_may_fetch_any(const struct policy *policy, const struct peer *peer);
+
+void policy_clear(struct policy *policy);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "proto.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum field_kind {
+	FIELD_U32,
+	FIELD_U64,
+	FIELD_STRING, /* NUL-terminated, NUL to the end of the field */
+	FIELD_BYTES,  /* as many as an earlier u32 says, zeros to the end of the field */
+};
+
+struct field {
+	enum field_kind kind;
+	size_t at;       /* in struct proto_msg */
+	size_t bytes;    /* on the wire and in struct proto_msg */
+	size_t count_at; /* of FIELD_BYTES: its u32 in struct proto_msg */
+};
+
+struct message {
+	uint16_t type;
+	const char *name;
+	const struct field *fields; /* in wire order */
+	size_t field_count;
+};
+
+#define SIZE_OF(member) sizeof(((struct proto_msg *)0)->member)
+#define U32(member)                                                                                \
+	{                                                                                          \
+		FIELD_U32, offsetof(struct proto_msg, member), SIZE_OF(member), 0                  \
+	}
+#define U64(member)                                                                                \
+	{                                                                                          \
+		FIELD_U64, offsetof(struct proto_msg, member), SIZE_OF(member), 0                  \
+	}
+#define STRING(member)                                                                             \
+	{                                                                                          \
+		FIELD_STRING, offsetof(struct proto_msg, member), SIZE_OF(member), 0               \
+	}
+#define BYTES(member, count)                                                                       \
+	{                                                                                          \
+		FIELD_BYTES, offsetof(struct proto_msg, member), SIZE_OF(member),                  \
+			offsetof(struct proto_msg, count)                                          \
+	}
+
+static const struct field hello[] = {STRING(hello.program)};
+static const struct field reply[] = {U32(reply.status), STRING(reply.message)};
+static const struct field attach[] = {
+	STRING(attach.uuid), STRING(attach.level), STRING(attach.path)};
+static const struct field attach_reply[] = {
+	U32(attach_reply.status),
+	U32(attach_reply.sector_bytes),
+	U64(attach_reply.data_offset_bytes),
+	U64(attach_reply.size_bytes),
+	STRING(attach_reply.uuid),
+	STRING(attach_reply.level),
+	STRING(attach_reply.cipher),
+	STRING(attach_reply.message),
+	U32(attach_reply.key_bytes),
+	BYTES(attach_reply.key, attach_reply.key_bytes),
+};
+static const struct field volume[] = {STRING(volume.uuid)};
+static const struct field revoke[] = {
+	U32(revoke.reason), STRING(revoke.level), STRING(revoke.uuid)};
+static const struct field revoke_ack[] = {U32(revoke_ack.wiped)};
+static const struct field init[] = {STRING(init.custody)};
+static const struct field level[] = {STRING(level.level)};
+static const struct field volume_create[] = {
+	U64(volume_create.size_bytes),
+	U32(volume_create.sector_bytes),
+	STRING(volume_create.level),
+	STRING(volume_create.cipher),
+	STRING(volume_create.path),
+};
+static const struct field volume_id[] = {STRING(volume_id.id)};
+static const struct field volume_header[] = {
+	U64(volume_header.header_bytes), STRING(volume_header.uuid)};
+static const struct field text[] = {U32(text.len), BYTES(text.bytes, text.len)};
+static const struct field key[] = {U32(key.key_bytes), BYTES(key.key, key.key_bytes)};
+
+#define MESSAGE(type, fields)                                                                      \
+	{                                                                                          \
+		PROTO_##type, #type, fields, sizeof(fields) / sizeof((fields)[0])                  \
+	}
+#define MESSAGE_BARE(type)                                                                         \
+	{                                                                                          \
+		PROTO_##type, #type, NULL, 0                                                       \
+	}
+
+static const struct message messages[] = {
+	MESSAGE(HELLO, hello),
+	MESSAGE(HELLO_REPLY, reply),
+	MESSAGE(ATTACH, attach),
+	MESSAGE(ATTACH_REPLY, attach_reply),
+	MESSAGE(DETACH, volume),
+	MESSAGE(REVOKE, revoke),
+	MESSAGE(REVOKE_ACK, revoke_ack),
+	MESSAGE(RESTORE, revoke),
+	MESSAGE_BARE(PING),
+	MESSAGE_BARE(PONG),
+	MESSAGE(INIT, init),
+	MESSAGE_BARE(STATUS),
+	MESSAGE(LEVEL_CREATE, level),
+	MESSAGE_BARE(LEVEL_LIST),
+	MESSAGE(LEVEL_SHOW, level),
+	MESSAGE(LEVEL_SUSPEND, level),
+	MESSAGE(LEVEL_RESUME, level),
+	MESSAGE(LEVEL_DESTROY, level),
+	MESSAGE(VOLUME_CREATE, volume_create),
+	MESSAGE_BARE(VOLUME_COMMIT),
+	MESSAGE(VOLUME_LIST, level),
+	MESSAGE(VOLUME_SHOW, volume_id),
+	MESSAGE(VOLUME_KEY, volume_id),
+	MESSAGE(VOLUME_DESTROY, volume_id),
+	MESSAGE_BARE(AUDIT),
+	MESSAGE_BARE(AUDIT_VERIFY),
+	MESSAGE(REPLY, reply),
+	MESSAGE(TEXT, text),
+	MESSAGE(VOLUME_HEADER, volume_header),
+	MESSAGE(KEY, key),
+};
+
+static const char *const status_names[] = {
+	[PROTO_OK] = "ok",
+	[PROTO_DENIED] = "denied",
+	[PROTO_NOT_FOUND] = "not found",
+	[PROTO_EXISTS] = "exists",
+	[PROTO_INVALID] = "invalid",
+	[PROTO_UNINITIALIZED] = "uninitialized",
+	[PROTO_SUSPENDED] = "suspended",
+	[PROTO_DESTROYED] = "destroyed",
+	[PROTO_MISMATCH] = "mismatch",
+	[PROTO_DAMAGED] = "damaged",
+	[PROTO_BUSY] = "busy",
+	[PROTO_FAILED] = "failed",
+	[PROTO_UNPROVEN] = "unproven",
+};
+
+static const struct message *find_message(uint16_t type)
+{
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		if (messages[i].type == type)
+			return &messages[i];
+	}
+	return NULL;
+}
+
+static size_t message_wire_bytes(const struct message *m)
+{
+	size_t bytes = PROTO_HEADER_BYTES;
+
+	for (size_t i = 0; i < m->field_count; i++)
+		bytes += m->fields[i].bytes;
+	return bytes;
+}
+
+size_t proto_wire_bytes(uint16_t type)
+{
+	const struct message *m = find_message(type);
+	return m ? message_wire_bytes(m) : 0;
+}
+
+const char *proto_type_name(uint16_t type)
+{
+	const struct message *m = find_message(type);
+	return m ? m->name : "unknown";
+}
+
+const char *proto_status_name(uint32_t status)
+{
+	return status < sizeof(status_names) / sizeof(status_names[0]) ? status_names[status]
+								       : "unknown";
+}
+
+static void put_u16(uint8_t *to, uint16_t value)
+{
+	value = htole16(value);
+	memcpy(to, &value, sizeof(value));
+}
+
+static void put_u32(uint8_t *to, uint32_t value)
+{
+	value = htole32(value);
+	memcpy(to, &value, sizeof(value));
+}
+
+static uint16_t get_u16(const uint8_t *from)
+{
+	uint16_t value;
+	memcpy(&value, from, sizeof(value));
+	return le16toh(value);
+}
+
+static uint32_t get_u32(const uint8_t *from)
+{
+	uint32_t value;
+	memcpy(&value, from, sizeof(value));
+	return le32toh(value);
+}
+
+static bool all_zero(const uint8_t *from, size_t bytes)
+{
+	uint8_t seen = 0;
+
+	for (size_t i = 0; i < bytes; i++)
+		seen |= from[i];
+	return !seen;
+}
+
+/* How much of a string or bytes field of msg counts, its NUL left out; > the field if malformed. */
+static size_t used_bytes(const struct proto_msg *msg, const struct field *f, const void *content)
+{
+	uint32_t count;
+
+	if (f->kind == FIELD_STRING) {
+		size_t len = strnlen(content, f->bytes);
+		return len < f->bytes ? len : f->bytes + 1;
+	}
+	memcpy(&count, (const uint8_t *)msg + f->count_at, sizeof(count));
+	return count;
+}
+
+static int encode_field(const struct proto_msg *msg, const struct field *f, uint8_t *to)
+{
+	const uint8_t *from = (const uint8_t *)msg + f->at;
+	uint32_t v32;
+	uint64_t v64;
+	size_t used;
+
+	switch (f->kind) {
+	case FIELD_U32:
+		memcpy(&v32, from, sizeof(v32));
+		put_u32(to, v32);
+		return 0;
+	case FIELD_U64:
+		memcpy(&v64, from, sizeof(v64));
+		v64 = htole64(v64);
+		memcpy(to, &v64, sizeof(v64));
+		return 0;
+	case FIELD_STRING:
+	case FIELD_BYTES:
+		used = used_bytes(msg, f, from);
+		if (used > f->bytes)
+			return -EINVAL;
+		memcpy(to, from, used);
+		memset(to + used, 0, f->bytes - used);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int decode_field(const uint8_t *from, const struct field *f, struct proto_msg *msg)
+{
+	uint8_t *to = (uint8_t *)msg + f->at;
+	uint32_t v32;
+	uint64_t v64;
+	size_t used;
+
+	switch (f->kind) {
+	case FIELD_U32:
+		v32 = get_u32(from);
+		memcpy(to, &v32, sizeof(v32));
+		return 0;
+	case FIELD_U64:
+		memcpy(&v64, from, sizeof(v64));
+		v64 = le64toh(v64);
+		memcpy(to, &v64, sizeof(v64));
+		return 0;
+	case FIELD_STRING:
+	case FIELD_BYTES:
+		used = used_bytes(msg, f, from);
+		if (used > f->bytes || !all_zero(from + used, f->bytes - used))
+			return -EBADMSG;
+		memcpy(to, from, used);
+		return 0;
+	}
+	return -EBADMSG;
+}
+
+ssize_t proto_encode(const struct proto_msg *msg, uint8_t *wire, size_t cap)
+{
+	const struct message *m = find_message(msg->type);
+	if (!m)
+		return -EINVAL;
+	size_t len = message_wire_bytes(m);
+	if (len > cap)
+		return -EMSGSIZE;
+
+	put_u32(wire, PROTO_MAGIC);
+	put_u16(wire + 4, PROTO_VERSION);
+	put_u16(wire + 6, msg->type);
+	put_u32(wire + 8, (uint32_t)len);
+	put_u32(wire + 12, msg->serial);
+	uint8_t *to = wire + PROTO_HEADER_BYTES;
+	for (size_t i = 0; i < m->field_count; i++) {
+		int err = encode_field(msg, &m->fields[i], to);
+		if (err)
+			return err;
+		to += m->fields[i].bytes;
+	}
+	return (ssize_t)len;
+}
+
+/* Finds the type's row if the header and the record's length agree with it. */
+static int decode_header(const uint8_t *wire, size_t len, const struct message **m)
+{
+	if (len < PROTO_HEADER_BYTES || get_u32(wire) != PROTO_MAGIC)
+		return -EBADMSG;
+	if (get_u16(wire + 4) != PROTO_VERSION)
+		return -EPROTONOSUPPORT;
+	*m = find_message(get_u16(wire + 6));
+	if (!*m || len != message_wire_bytes(*m) || len != get_u32(wire + 8))
+		return -EBADMSG;
+	return 0;
+}
+
+int proto_decode(const uint8_t *wire, size_t len, struct proto_msg *msg)
+{
+	const struct message *m = NULL;
+
+	memset(msg, 0, sizeof(*msg));
+	int err = decode_header(wire, len, &m);
+	if (err)
+		return err;
+	const uint8_t *from = wire + PROTO_HEADER_BYTES;
+	for (size_t i = 0; i < m->field_count; i++) {
+		err = decode_field(from, &m->fields[i], msg);
+		if (err) {
+			memset(msg, 0, sizeof(*msg));
+			return err;
+		}
+		from += m->fields[i].bytes;
+	}
+	msg->type = m->type;
+	msg->serial = get_u32(wire + 12);
+	return 0;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * The messages of keyd.sock and admin.sock (docs/PROTOCOL.md).
+ *
+ * One SOCK_SEQPACKET record is one message: a 16-byte header, then the fields of its type, all
+ * little-endian, no padding, always of the one length that belongs to the type. Strings fill their
+ * field with NUL to its end and are NUL-terminated in it.
+ */
+#ifndef KEYD_PROTO_H
+#define KEYD_PROTO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "channel.h"
+#include "cipher.h"
+
+enum {
+	PROTO_MAGIC = 0x43544754, /* "TGTC" on the wire */
+	PROTO_VERSION = 1,
+	PROTO_HEADER_BYTES = 16, /* magic u32, version u16, type u16, length u32, serial u32 */
+	PROTO_LEVEL_BYTES =
+		64,            /* level name: 1 to 63 of [A-Za-z0-9._-], not starting with . or - */
+	PROTO_UUID_BYTES = 40, /* canonical lower-case text form, 36 characters */
+	PROTO_CIPHER_BYTES = 32,
+	PROTO_PATH_BYTES = 4096,
+	PROTO_CUSTODY_BYTES = 16,
+	PROTO_MESSAGE_BYTES = 512, /* one line for people: what, and what to do */
+	PROTO_TEXT_BYTES = 4096,   /* one chunk of a JSON document */
+	PROTO_WIRE_BYTES_MAX = 8192,
+};
+
+enum proto_type {
+	/* keyd.sock. c: consumer (a tgtd) to keyd. k: keyd to consumer. */
+	PROTO_HELLO = 1,    /* c  first message of a connection */
+	PROTO_HELLO_REPLY,  /* k */
+	PROTO_ATTACH,       /* c  asks for a volume's key and says that it will hold it */
+	PROTO_ATTACH_REPLY, /* k  same serial */
+	PROTO_DETACH,       /* c  the volume's key is wiped; no reply */
+	PROTO_REVOKE,       /* k  wipe the keys of a level or volume now */
+	PROTO_REVOKE_ACK,   /* c  same serial; none of those keys is left in this process */
+	PROTO_RESTORE,      /* k  the level's keys may be asked for again with ATTACH */
+	PROTO_PING,         /* c  liveness, both ways the same serial */
+	PROTO_PONG,         /* k */
+
+	/* admin.sock. a: keyadm to keyd. Every request is answered by TEXT*, then one REPLY. */
+	PROTO_INIT = 32,      /* a */
+	PROTO_STATUS,         /* a */
+	PROTO_LEVEL_CREATE,   /* a */
+	PROTO_LEVEL_LIST,     /* a */
+	PROTO_LEVEL_SHOW,     /* a */
+	PROTO_LEVEL_SUSPEND,  /* a */
+	PROTO_LEVEL_RESUME,   /* a */
+	PROTO_LEVEL_DESTROY,  /* a */
+	PROTO_VOLUME_CREATE,  /* a  answered by VOLUME_HEADER, which waits for VOLUME_COMMIT */
+	PROTO_VOLUME_COMMIT,  /* a  the header is on the medium: make the record durable */
+	PROTO_VOLUME_LIST,    /* a */
+	PROTO_VOLUME_SHOW,    /* a */
+	PROTO_VOLUME_KEY,     /* a  answered by KEY, then REPLY */
+	PROTO_VOLUME_DESTROY, /* a */
+	PROTO_AUDIT,          /* a  the whole log as JSON lines */
+	PROTO_AUDIT_VERIFY,   /* a */
+
+	PROTO_REPLY = 64,    /* k  ends the answer */
+	PROTO_TEXT,          /* k  a chunk of the JSON answer */
+	PROTO_VOLUME_HEADER, /* k  carries a memfd with the LUKS2 header to write */
+	PROTO_KEY,           /* k  a volume key for disaster recovery */
+};
+
+/* What REPLY, HELLO_REPLY and ATTACH_REPLY say. */
+enum proto_status {
+	PROTO_OK = 0,
+	PROTO_DENIED,        /* the peer's credentials do not allow it */
+	PROTO_NOT_FOUND,     /* no such level or volume */
+	PROTO_EXISTS,        /* name or path is taken */
+	PROTO_INVALID,       /* a malformed or impossible request */
+	PROTO_UNINITIALIZED, /* no key store yet: keyadm init */
+	PROTO_SUSPENDED,     /* the level is suspended */
+	PROTO_DESTROYED,     /* final */
+	PROTO_MISMATCH,      /* the level asserted by the peer is not the volume's */
+	PROTO_DAMAGED,       /* a key file fails its authentication */
+	PROTO_BUSY,          /* another transaction on it is under way */
+	PROTO_FAILED,        /* internal or I/O error */
+	PROTO_UNPROVEN,      /* destroyed in the store, but a consumer did not acknowledge */
+};
+
+enum proto_reason { /* of REVOKE */
+	PROTO_REASON_SUSPEND = 1,
+	PROTO_REASON_DESTROY = 2,
+};
+
+struct proto_hello {
+	char program[PROTO_CUSTODY_BYTES]; /* for people, in logs */
+};
+
+struct proto_reply {     /* REPLY, HELLO_REPLY */
+	uint32_t status; /* enum proto_status */
+	char message[PROTO_MESSAGE_BYTES];
+};
+
+struct proto_attach {
+	char uuid[PROTO_UUID_BYTES];
+	char level[PROTO_LEVEL_BYTES]; /* assertion; empty: none */
+	char path[PROTO_PATH_BYTES];   /* where the consumer found the volume; for the audit log */
+};
+
+struct proto_attach_reply {
+	uint32_t status; /* the record below is filled for OK and SUSPENDED, the key for OK only */
+	uint32_t sector_bytes;
+	uint64_t data_offset_bytes;
+	uint64_t size_bytes; /* what initiators see */
+	char uuid[PROTO_UUID_BYTES];
+	char level[PROTO_LEVEL_BYTES];
+	char cipher[PROTO_CIPHER_BYTES];
+	char message[PROTO_MESSAGE_BYTES];
+	uint32_t key_bytes;
+	uint8_t key[CIPHER_KEY_MAX];
+};
+
+struct proto_volume { /* DETACH */
+	char uuid[PROTO_UUID_BYTES];
+};
+
+struct proto_revoke { /* REVOKE, RESTORE */
+	uint32_t reason;
+	char level[PROTO_LEVEL_BYTES];
+	char uuid[PROTO_UUID_BYTES]; /* empty: every volume of the level */
+};
+
+struct proto_revoke_ack {
+	uint32_t wiped; /* how many volume keys this consumer held */
+};
+
+struct proto_init {
+	char custody[PROTO_CUSTODY_BYTES];
+};
+
+struct proto_level { /* LEVEL_*; VOLUME_LIST, where empty means all */
+	char level[PROTO_LEVEL_BYTES];
+};
+
+struct proto_volume_create {
+	uint64_t size_bytes;
+	uint32_t sector_bytes;
+	char level[PROTO_LEVEL_BYTES];
+	char cipher[PROTO_CIPHER_BYTES];
+	char path[PROTO_PATH_BYTES]; /* absolute, resolved by keyadm */
+};
+
+struct proto_volume_id {           /* VOLUME_SHOW, VOLUME_KEY, VOLUME_DESTROY */
+	char id[PROTO_PATH_BYTES]; /* UUID or absolute path */
+};
+
+struct proto_volume_header {
+	uint64_t header_bytes; /* length of the memfd that comes with this message */
+	char uuid[PROTO_UUID_BYTES];
+};
+
+struct proto_text {
+	uint32_t len;
+	uint8_t bytes[PROTO_TEXT_BYTES]; /* the first len count, the rest is zero */
+};
+
+struct proto_key {
+	uint32_t key_bytes;
+	uint8_t key[CIPHER_KEY_MAX];
+};
+
+struct proto_msg {
+	uint16_t type;   /* enum proto_type */
+	uint32_t serial; /* chosen by the requester, echoed in the answer */
+	union {
+		struct proto_hello hello;
+		struct proto_reply reply;
+		struct proto_attach attach;
+		struct proto_attach_reply attach_reply;
+		struct proto_volume volume;
+		struct proto_revoke revoke;
+		struct proto_revoke_ack revoke_ack;
+		struct proto_init init;
+		struct proto_level level;
+		struct proto_volume_create volume_create;
+		struct proto_volume_id volume_id;
+		struct proto_volume_header volume_header;
+		struct proto_text text;
+		struct proto_key key;
+	};
+};
+
+/* Length on the wire, header included, of messages of this type; 0 for an unknown type. */
+size_t proto_wire_bytes(uint16_t type);
+
+/* For logs: "ATTACH"; "unknown" for an unknown type. Static storage. */
+const char *proto_type_name(uint16_t type);
+
+/* For people and JSON: "ok", "denied", … Static storage. */
+const char *proto_status_name(uint32_t status);
+
+/*
+ * Writes msg to wire. Returns the length, or -EINVAL (unknown type, unterminated string, a count
+ * above its field) or -EMSGSIZE (cap too small). What lies in msg after a string's end or after the
+ * counted bytes of a field stays here: zeros go out in its place.
+ */
+ssize_t proto_encode(const struct proto_msg *msg, uint8_t *wire, size_t cap)
+	__attribute__((warn_unused_result));
+
+/*
+ * Reads the whole record wire[0..len) into msg, which is wholly overwritten. Returns 0 or
+ * -EBADMSG (not our magic, unknown type, wrong length for the type, unterminated string, bytes
+ * after a string's end or after the counted bytes of a field, a count above its field),
+ * -EPROTONOSUPPORT (another version). A refused record leaves msg zeroed.
+ */
+int proto_decode(const uint8_t *wire, size_t len, struct proto_msg *msg)
+	__attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * The one file format of the key store: a key or nothing, sealed under another key together with
+ * everything that is said about it (docs/KEYSTORE.md).
+ *
+ *   magic, format version, kind, state, lengths, names, numbers, body | nonce | sealed key | tag
+ *   '------------------ associated data ---------------------------'
+ *
+ * All integers little-endian. Any change to any byte makes record_open() fail. Pure functions of
+ * their arguments; the caller compares the names with where the file was found.
+ */
+#ifndef KEYD_RECORD_H
+#define KEYD_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cipher.h"
+#include "proto.h"
+#include "wrap.h"
+
+enum record_kind {
+	RECORD_LEVEL_KEY = 1, /* sealed under the root key */
+	RECORD_VOLUME_KEY,    /* sealed under its level's key; body: the path */
+	RECORD_TOMBSTONE,     /* no key, sealed under the root key; body: what was destroyed, JSON */
+	RECORD_INTENT,        /* no key, sealed under the root key; body: draft certificate, JSON */
+};
+
+enum record_state {
+	RECORD_ACTIVE = 1,
+	RECORD_SUSPENDED,
+	RECORD_DESTROYED, /* of tombstones */
+	RECORD_REVOKING,  /* of intents: consumers may still hold keys */
+	RECORD_ERASING,   /* of intents: the answer of every consumer is in the body */
+};
+
+enum { RECORD_BODY_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct record {
+	enum record_kind kind;
+	enum record_state state;
+	int64_t created_at; /* seconds since the epoch */
+	int64_t changed_at;
+	char level[PROTO_LEVEL_BYTES];
+	char uuid[PROTO_UUID_BYTES]; /* empty: about the level itself */
+	char fingerprint[FINGERPRINT_BYTES];
+	char cipher[PROTO_CIPHER_BYTES]; /* this and the next three: of volumes */
+	uint32_t sector_bytes;
+	uint64_t data_offset_bytes;
+	uint64_t size_bytes;
+	char *body; /* NUL-terminated, owned; NULL: none. Freed by record_clear() */
+};
+
+/*
+ * Seals rec and key into a new heap block (no plaintext in it), which the caller frees. 0, -EINVAL (a
+ * body or key beyond its bound), -ENOMEM, -EIO.
+ */
+int record_seal(const struct record *rec, const uint8_t wrapping_key[WRAP_KEY_BYTES],
+	const uint8_t *key, size_t key_bytes, uint8_t **file, size_t *file_bytes)
+	__attribute__((warn_unused_result));
+
+/*
+ * Opens file[0 .. file_bytes): rec is filled and owns its body, key (of exactly key_bytes) gets the
+ * key. -EBADMSG when it is no intact record of that kind with a key of that length under that wrapping
+ * key; -EPROTONOSUPPORT for a newer format; then rec is zeroed and key wiped.
+ */
+int record_open(const uint8_t *file, size_t file_bytes, enum record_kind kind,
+	const uint8_t wrapping_key[WRAP_KEY_BYTES], struct record *rec, uint8_t *key,
+	size_t key_bytes) __attribute__((warn_unused_result));
+
+/* Frees the body and zeroes rec. */
+void record_clear(struct record *rec);
+
+/* Bound for reading a record's file. */
+size_t record_file_bytes_max(void);
+
+#endif

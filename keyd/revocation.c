@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "revocation.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+
+static struct revocation_target *find_target(struct revocation *rev, const struct consumer *consumer)
+{
+	for (size_t i = 0; i < rev->target_count; i++) {
+		if (rev->targets[i].consumer == consumer)
+			return &rev->targets[i];
+	}
+	return NULL;
+}
+
+static struct revocation_target *add_target(struct revocation *rev, struct consumer *consumer)
+{
+	if (rev->target_count == sizeof(rev->targets) / sizeof(rev->targets[0]))
+		return NULL;
+	struct revocation_target *target = &rev->targets[rev->target_count++];
+	*target = (struct revocation_target){
+		.consumer = consumer,
+		.peer = {.pid = consumer->session.peer.pid, .uid = consumer->session.peer.uid},
+	};
+	target->peer.pidfd = -1;
+	return target;
+}
+
+static void remove_target(struct revocation *rev, struct revocation_target *target)
+{
+	*target = rev->targets[--rev->target_count];
+}
+
+static void answer(
+	struct revocation_target *target, enum certificate_answer what, uint32_t wiped)
+{
+	target->answered = true;
+	target->answer = what;
+	target->wiped = wiped;
+	target->consumer = NULL;
+}
+
+/* REVOKE or RESTORE. A consumer that has no room for it is cut off, and told when it comes back. */
+static void tell(struct keyd *keyd, struct consumer *consumer, uint16_t type, uint32_t serial,
+	const struct scope *scope, enum proto_reason reason)
+{
+	struct proto_msg msg = {.type = type, .serial = serial};
+
+	msg.revoke.reason = reason;
+	memcpy(msg.revoke.level, scope->level->name, sizeof(msg.revoke.level));
+	if (scope->volume)
+		memcpy(msg.revoke.uuid, scope->volume->uuid, sizeof(msg.revoke.uuid));
+	(void)session_send(keyd, &consumer->session, &msg, -1);
+}
+
+static void tell_revoke(struct keyd *keyd, const struct revocation *rev, struct consumer *consumer)
+{
+	tell(keyd, consumer, PROTO_REVOKE, rev->serial, &rev->scope, rev->reason);
+}
+
+void revocation_start(struct keyd *keyd, struct revocation *rev)
+{
+	rev->serial = ++keyd->next_serial;
+	rev->target_count = 0;
+	rev->deadline_ms = clock_now_ms() + (int64_t)keyd->config.revoke_timeout_s * 1000;
+	if (rev->deadline_ms < keyd->settle_until_ms)
+		rev->deadline_ms = keyd->settle_until_ms;
+	rev->next = keyd->revocations;
+	keyd->revocations = rev;
+
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		struct consumer *consumer = consumer_of(keyd->sessions[i]);
+		if (!consumer)
+			continue;
+		/* Everyone who is connected: after a restart of keyd one may hold keys that it has
+		 * not told this keyd of yet. */
+		bool connected = consumer->session.fd >= 0 && consumer->greeted;
+		if (!connected && !consumer_holds(consumer, &rev->scope))
+			continue;
+		(void)add_target(rev, consumer); /* there is room for every session */
+		if (connected)
+			tell_revoke(keyd, rev, consumer);
+	}
+}
+
+void revocation_restore(struct keyd *keyd, const struct level *level)
+{
+	struct level *scope_level = keystore_level(&keyd->store, level->name);
+	const struct scope scope = {.level = scope_level};
+
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		struct consumer *consumer = consumer_of(keyd->sessions[i]);
+		if (consumer && consumer->session.fd >= 0 && consumer->greeted)
+			tell(keyd, consumer, PROTO_RESTORE, ++keyd->next_serial, &scope,
+				PROTO_REASON_SUSPEND);
+	}
+}
+
+void revocation_on_hello(struct keyd *keyd, struct consumer *consumer)
+{
+	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		if (!find_target(rev, consumer) && !add_target(rev, consumer)) {
+			log_warning("too many consumers come and go: cutting off pid %d",
+				(int)consumer->session.peer.pid);
+			consumer->session.ending = true;
+			return;
+		}
+		tell_revoke(keyd, rev, consumer);
+	}
+}
+
+void revocation_replace(struct keyd *keyd, struct consumer *former, struct consumer *consumer)
+{
+	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		struct revocation_target *target = find_target(rev, former);
+		if (target && find_target(rev, consumer))
+			remove_target(rev, target);
+		else if (target)
+			target->consumer = consumer;
+	}
+}
+
+bool revocation_on_ack(
+	struct keyd *keyd, struct consumer *consumer, uint32_t serial, uint32_t wiped)
+{
+	struct revocation *rev = keyd->revocations;
+
+	while (rev && rev->serial != serial)
+		rev = rev->next;
+	struct revocation_target *target = rev ? find_target(rev, consumer) : NULL;
+	if (!target)
+		return false;
+	answer(target, CERTIFICATE_ACKNOWLEDGED, wiped);
+	consumer_drop_held(consumer, &rev->scope);
+	return true;
+}
+
+void revocation_on_exit(struct keyd *keyd, struct consumer *consumer)
+{
+	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		struct revocation_target *target = find_target(rev, consumer);
+		if (target)
+			answer(target, CERTIFICATE_EXITED, 0);
+	}
+}
+
+void revocation_on_close(struct keyd *keyd, struct consumer *consumer)
+{
+	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		struct revocation_target *target = find_target(rev, consumer);
+		if (target && !consumer_holds(consumer, &rev->scope))
+			remove_target(rev, target);
+	}
+}
+
+static bool all_answered(const struct revocation *rev)
+{
+	for (size_t i = 0; i < rev->target_count; i++) {
+		if (!rev->targets[i].answered)
+			return false;
+	}
+	return true;
+}
+
+static bool can_end(const struct keyd *keyd, const struct revocation *rev, int64_t now_ms)
+{
+	if (now_ms >= rev->deadline_ms)
+		return true;
+	return now_ms >= keyd->settle_until_ms && all_answered(rev);
+}
+
+static void end(struct keyd *keyd, struct revocation **link)
+{
+	struct revocation *rev = *link;
+
+	*link = rev->next;
+	rev->next = NULL;
+	for (size_t i = 0; i < rev->target_count; i++) {
+		if (!rev->targets[i].answered)
+			answer(&rev->targets[i], CERTIFICATE_UNACKNOWLEDGED, 0);
+	}
+	rev->done(keyd, rev);
+}
+
+int64_t revocation_tick(struct keyd *keyd, int64_t now_ms)
+{
+	int64_t next_ms = 0;
+
+	for (struct revocation **link = &keyd->revocations; *link;) {
+		if (can_end(keyd, *link, now_ms)) {
+			end(keyd, link);
+			continue;
+		}
+		int64_t due_ms = all_answered(*link) ? keyd->settle_until_ms : (*link)->deadline_ms;
+		if (!next_ms || due_ms < next_ms)
+			next_ms = due_ms;
+		link = &(*link)->next;
+	}
+	return next_ms;
+}
+
+size_t revocation_missing(const struct revocation *rev, char *text, size_t cap)
+{
+	size_t missing = 0, used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < rev->target_count; i++) {
+		const struct revocation_target *target = &rev->targets[i];
+		if (target->answer != CERTIFICATE_UNACKNOWLEDGED)
+			continue;
+		int n = snprintf(text + used, cap - used, "%stgtd pid %d uid %u",
+			missing ? ", " : "", (int)target->peer.pid, (unsigned)target->peer.uid);
+		if (n > 0 && (size_t)n < cap - used)
+			used += (size_t)n;
+		else
+			text[used] = '\0'; /* whole names only; the count tells the rest */
+		missing++;
+	}
+	return missing;
+}
+
+size_t revocation_acknowledged(const struct revocation *rev)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < rev->target_count; i++) {
+		if (rev->targets[i].answer == CERTIFICATE_ACKNOWLEDGED)
+			count++;
+	}
+	return count;
+}

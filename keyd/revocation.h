@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * Telling every consumer to wipe keys, and waiting, bounded, until each has answered or its process
+ * has ended. Suspension (admin.c) and destruction (destroy.c) are built on it.
+ */
+#ifndef KEYD_REVOCATION_H
+#define KEYD_REVOCATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "certificate.h"
+#include "consumer.h"
+#include "erasure.h"
+
+/* A consumer that was told, or could not be told because its connection is broken. */
+struct revocation_target {
+	struct consumer *consumer; /* NULL once answered is true */
+	struct peer peer;          /* who it is, for the report; owns nothing */
+	bool answered;
+	enum certificate_answer answer;
+	uint32_t wiped;
+};
+
+struct revocation {
+	struct revocation *next;
+	struct scope scope;
+	enum proto_reason reason;
+	uint32_t serial;
+	int64_t deadline_ms;
+	struct revocation_target targets[2 * SESSIONS_MAX];
+	size_t target_count;
+	/* Called once, when all have answered or the deadline is past; may free the revocation. */
+	void (*done)(struct keyd *keyd, struct revocation *rev);
+};
+
+/* Sends REVOKE to every consumer that said HELLO. rev's scope, reason and done are set. */
+void revocation_start(struct keyd *keyd, struct revocation *rev);
+
+/* Tells every consumer that the level's keys may be asked for again. */
+void revocation_restore(struct keyd *keyd, const struct level *level);
+
+/* A consumer said HELLO while revocations are under way: it is told too. */
+void revocation_on_hello(struct keyd *keyd, struct consumer *consumer);
+
+/* consumer is the new connection of the process that lost its session former: it answers for it. */
+void revocation_replace(struct keyd *keyd, struct consumer *former, struct consumer *consumer);
+
+/* The consumer's process holds none of the keys any more. False: no revocation with this serial. */
+bool revocation_on_ack(
+	struct keyd *keyd, struct consumer *consumer, uint32_t serial, uint32_t wiped);
+
+/* The consumer's process has ended, and its keys with it. */
+void revocation_on_exit(struct keyd *keyd, struct consumer *consumer);
+
+/* The consumer closed its connection: those that it cannot hold a key of do not wait for it. */
+void revocation_on_close(struct keyd *keyd, struct consumer *consumer);
+
+/* Ends the revocations that can end. The next moment to call it in ms of clock_now_ms(), 0: none. */
+int64_t revocation_tick(struct keyd *keyd, int64_t now_ms);
+
+/* How many targets have not acknowledged; names them in text ("tgtd pid 12 uid 0, …"). */
+size_t revocation_missing(const struct revocation *rev, char *text, size_t cap);
+
+/* How many acknowledged. */
+size_t revocation_acknowledged(const struct revocation *rev);
+
+#endif

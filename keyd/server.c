@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "admin.h"
+#include "clock.h"
+#include "consumer.h"
+#include "destroy.h"
+#include "listener.h"
+#include "log.h"
+#include "policy.h"
+#include "revocation.h"
+
+enum {
+	GREETING_MS = 10 * 1000,     /* for the first message of a connection */
+	STRANGER_MS = 2 * 1000,      /* the same, of a peer without any right */
+	ACCEPT_PAUSE_MS = 200,       /* when descriptors or memory are out */
+	SETTLED_POLL_MS = 3600 * 1000,
+	FIXED_POLLS = 3, /* the signals and the two listeners */
+};
+
+struct server {
+	struct keyd *keyd;
+	struct listener consumers;
+	struct listener admins;
+	int signal_fd;
+	int64_t accept_again_ms;
+	bool stopping;
+};
+
+/* Whether one more session of this peer fits; strangers have few places. */
+static bool has_place(const struct keyd *keyd, const struct session *session)
+{
+	size_t of_uid = 0, strangers = 0;
+
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		of_uid += keyd->sessions[i]->peer.uid == session->peer.uid;
+		strangers += keyd->sessions[i]->stranger;
+	}
+	if (session->stranger)
+		return strangers < SESSIONS_OF_STRANGERS_MAX &&
+		       keyd->session_count < SESSIONS_MAX;
+	return keyd->session_count < SESSIONS_MAX && of_uid < SESSIONS_OF_UID_MAX;
+}
+
+static struct session *new_consumer(const struct keyd *keyd, struct peer *peer)
+{
+	bool stranger = !policy_may_fetch_any(&keyd->config.policy, peer);
+	struct consumer *consumer = consumer_new(peer);
+
+	if (!consumer)
+		return NULL;
+	consumer->session.stranger = stranger;
+	return &consumer->session;
+}
+
+static struct session *new_admin(const struct keyd *keyd, struct peer *peer)
+{
+	struct admin *admin = admin_new(keyd, peer);
+
+	if (!admin)
+		return NULL;
+	admin->session.stranger = !admin->roles;
+	return &admin->session;
+}
+
+/* Takes fd over. */
+static void add_session(struct server *server, int fd,
+	struct session *(*make)(const struct keyd *keyd, struct peer *peer))
+{
+	struct keyd *keyd = server->keyd;
+	struct peer peer;
+
+	int rc = peer_identify(&peer, fd);
+	if (rc) {
+		log_warning("refusing a connection: cannot tell whose it is: %s", strerror(-rc));
+		(void)close(fd);
+		return;
+	}
+	int pid = (int)peer.pid;
+	unsigned uid = (unsigned)peer.uid;
+	struct session *session = make(keyd, &peer);
+	if (!session || !has_place(keyd, session)) {
+		log_warning("refusing a connection of pid %d uid %u: %s", pid, uid,
+			session ? "too many connections" : "out of memory");
+		(void)close(fd);
+		peer_clear(&peer); /* empty if the session took it */
+		if (session)
+			session->kind->free(session);
+		return;
+	}
+	session->fd = fd; /* the session owns it */
+	session->deadline_ms =
+		clock_now_ms() + (session->stranger ? STRANGER_MS : GREETING_MS);
+	keyd->sessions[keyd->session_count++] = session; /* the table owns it */
+}
+
+static void accept_one(struct server *server, const struct listener *listener,
+	struct session *(*make)(const struct keyd *keyd, struct peer *peer))
+{
+	int fd = listener_accept(listener);
+	if (fd >= 0) {
+		add_session(server, fd, make);
+	} else if (fd != -EAGAIN) {
+		log_error("cannot accept a connection: %s", strerror(-fd));
+		server->accept_again_ms = clock_now_ms() + ACCEPT_PAUSE_MS;
+	}
+}
+
+static void receive(struct keyd *keyd, struct session *session)
+{
+	int rc = session_recv(keyd, session);
+	if (!rc) {
+		session->kind->on_message(keyd, session);
+	} else if (rc == -EBADMSG || rc == -EPROTONOSUPPORT) {
+		session->kind->on_garbage(keyd, session, rc);
+		session->ending = true;
+	} else if (rc != -EAGAIN) {
+		session->ending = true;
+	}
+}
+
+static void on_session_event(struct keyd *keyd, struct session *session, short events)
+{
+	if (session->fd < 0) { /* the process behind a broken connection has ended */
+		session->kind->on_exit(keyd, session);
+		session->ending = true;
+		return;
+	}
+	if ((events & POLLOUT) && session->wants_to_send)
+		session->kind->on_writable(keyd, session);
+	else if ((events & POLLIN) && !session->busy)
+		receive(keyd, session);
+	else if (events & (POLLHUP | POLLERR | POLLNVAL))
+		session->ending = true;
+}
+
+/* Closes ended connections; forgets their sessions unless their processes may still hold keys. */
+static void reap(struct keyd *keyd)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		struct session *session = keyd->sessions[i];
+		bool stays = !session->ending;
+		if (session->ending && session->fd >= 0) {
+			(void)close(session->fd);
+			session->fd = -1;
+			session->deadline_ms = 0;
+			session->ending = false;
+			stays = session->kind->on_closed(keyd, session);
+		}
+		if (stays)
+			keyd->sessions[kept++] = session;
+		else
+			session->kind->free(session);
+	}
+	keyd->session_count = kept;
+}
+
+static short events_of(const struct session *session)
+{
+	if (session->fd < 0)
+		return POLLIN; /* of the pidfd: pidfd_open(2) */
+	if (session->wants_to_send)
+		return POLLOUT;
+	return session->busy ? 0 : POLLIN;
+}
+
+static size_t fill_polls(const struct server *server, struct pollfd *polls, int64_t now_ms)
+{
+	const struct keyd *keyd = server->keyd;
+	short accepting = now_ms >= server->accept_again_ms ? POLLIN : 0;
+
+	polls[0] = (struct pollfd){.fd = server->signal_fd, .events = POLLIN};
+	polls[1] = (struct pollfd){.fd = server->consumers.fd, .events = accepting};
+	polls[2] = (struct pollfd){.fd = server->admins.fd, .events = accepting};
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		const struct session *session = keyd->sessions[i];
+		polls[FIXED_POLLS + i] = (struct pollfd){
+			.fd = session->fd >= 0 ? session->fd : session->peer.pidfd,
+			.events = events_of(session),
+		};
+	}
+	return FIXED_POLLS + keyd->session_count;
+}
+
+static void soonest(int64_t *next_ms, int64_t candidate_ms)
+{
+	if (candidate_ms && (!*next_ms || candidate_ms < *next_ms))
+		*next_ms = candidate_ms;
+}
+
+/* Does what is due. Returns for how many ms poll() may wait. */
+static int tick(struct server *server)
+{
+	struct keyd *keyd = server->keyd;
+	int64_t now_ms = clock_now_ms(), next_ms = 0;
+
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		struct session *session = keyd->sessions[i];
+		if (session->deadline_ms && now_ms >= session->deadline_ms) {
+			log_debug("pid %d uid %u: no word in time", (int)session->peer.pid,
+				(unsigned)session->peer.uid);
+			session->ending = true;
+		}
+		soonest(&next_ms, session->deadline_ms);
+	}
+	soonest(&next_ms, revocation_tick(keyd, now_ms));
+	bool more = destroy_step(keyd);
+	reap(keyd);
+	/* Both may have started or ended something: look again at once. */
+	if (more || (keyd->destroys && !keyd->revocations))
+		return 0;
+	if (server->accept_again_ms > now_ms)
+		soonest(&next_ms, server->accept_again_ms);
+	if (!next_ms)
+		return -1;
+	int64_t wait_ms = next_ms - clock_now_ms();
+	if (wait_ms > SETTLED_POLL_MS)
+		wait_ms = SETTLED_POLL_MS;
+	return wait_ms > 0 ? (int)wait_ms : 0;
+}
+
+static void serve_events(struct server *server, const struct pollfd *polls, size_t count)
+{
+	struct keyd *keyd = server->keyd;
+	struct signalfd_siginfo info;
+
+	if (polls[0].revents && read(server->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		log_info("stopping: signal %u", info.ssi_signo);
+		server->stopping = true;
+	}
+	/* Handlers mark sessions as ending and never remove them: the table stands still here. */
+	for (size_t i = FIXED_POLLS; i < count; i++) {
+		struct session *session = keyd->sessions[i - FIXED_POLLS];
+		if (polls[i].revents && !session->ending)
+			on_session_event(keyd, session, polls[i].revents);
+	}
+	reap(keyd); /* their places are free for those who wait */
+	if (polls[1].revents)
+		accept_one(server, &server->consumers, new_consumer);
+	if (polls[2].revents)
+		accept_one(server, &server->admins, new_admin);
+}
+
+static int loop(struct server *server)
+{
+	struct pollfd polls[FIXED_POLLS + SESSIONS_MAX];
+
+	while (!server->stopping) {
+		int wait_ms = tick(server);
+		size_t count = fill_polls(server, polls, clock_now_ms());
+		if (poll(polls, (nfds_t)count, wait_ms) < 0) {
+			if (errno == EINTR)
+				continue;
+			log_error("poll: %s", strerror(errno));
+			return -errno;
+		}
+		serve_events(server, polls, count);
+		reap(server->keyd);
+	}
+	return 0;
+}
+
+/* What is under way is answered; what is durable goes on at the next start. */
+static void stop(struct keyd *keyd)
+{
+	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		if (rev->reason == PROTO_REASON_SUSPEND)
+			rev->deadline_ms = 0; /* told as it stands */
+	}
+	(void)revocation_tick(keyd, clock_now_ms());
+	keyd->revocations = NULL; /* the rest are parts of destructions */
+	destroy_forget_all(keyd);
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		struct session *session = keyd->sessions[i];
+		if (session->fd >= 0)
+			(void)close(session->fd);
+		session->fd = -1;
+		session->kind->free(session);
+	}
+	keyd->session_count = 0;
+}
+
+static int open_signals(int *fd)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	*fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return *fd < 0 ? -errno : 0;
+}
+
+int server_run(struct keyd *keyd)
+{
+	struct server server = {
+		.keyd = keyd,
+		.consumers = {.fd = -1},
+		.admins = {.fd = -1},
+		.signal_fd = -1,
+	};
+
+	int rc = open_signals(&server.signal_fd);
+	if (!rc)
+		rc = listener_open(&server.consumers, keyd->config.socket);
+	if (!rc)
+		rc = listener_open(&server.admins, keyd->config.admin_socket);
+	if (!rc) {
+		destroy_resume_all(keyd);
+		log_info("ready: %s for tgtd, %s for keyadm", keyd->config.socket,
+			keyd->config.admin_socket);
+		(void)sd_notify(0, "READY=1");
+		rc = loop(&server);
+		(void)sd_notify(0, "STOPPING=1");
+	}
+	stop(keyd);
+	listener_close(&server.admins);
+	listener_close(&server.consumers);
+	if (server.signal_fd >= 0)
+		(void)close(server.signal_fd);
+	return rc;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * A connection, or what is left of one: a consumer whose connection broke stays in the table for as
+ * long as its process may hold keys.
+ */
+#ifndef KEYD_SESSION_H
+#define KEYD_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "peer.h"
+#include "proto.h"
+
+enum {
+	SESSIONS_MAX = 256,
+	SESSIONS_OF_UID_MAX = 128,
+	SESSIONS_OF_STRANGERS_MAX = 16, /* peers without any right, until they were told so */
+};
+
+struct keyd;
+struct session;
+
+/* What differs between the two sockets. */
+struct session_kind {
+	const char *name;
+	/* A message of the peer is in keyd->io.msg. */
+	void (*on_message)(struct keyd *keyd, struct session *session);
+	/* What the peer sent is no message: error of proto_recv(). The session is ended after this. */
+	void (*on_garbage)(struct keyd *keyd, struct session *session, int error);
+	/* There is room to send; called only while wants_to_send. NULL: never. */
+	void (*on_writable)(struct keyd *keyd, struct session *session);
+	/* The connection is closed. True: the session stays, to watch the peer's process. */
+	bool (*on_closed)(struct keyd *keyd, struct session *session);
+	/* The process of a session that stayed has ended. NULL: sessions never stay. */
+	void (*on_exit)(struct keyd *keyd, struct session *session);
+	void (*free)(struct session *session);
+};
+
+struct session {
+	const struct session_kind *kind;
+	int fd; /* owned; -1: the connection is closed, only the process is watched */
+	struct peer peer;
+	int64_t deadline_ms; /* of clock_now_ms(): ended then; 0: none */
+	bool stranger;       /* no right at all: told so after its first message */
+	bool busy;           /* do not read the next message yet */
+	bool wants_to_send;
+	bool ending; /* close it after this round of the loop */
+};
+
+/*
+ * Sends msg to the session's peer if there is room for it in the socket's buffer, the only queue; a
+ * peer that does not read is cut off. False: the session is ending. msg may be keyd->io.msg.
+ */
+bool session_send(
+	struct keyd *keyd, struct session *session, const struct proto_msg *msg, int pass_fd);
+
+/* Sends a REPLY or HELLO_REPLY (type) with a message for people, cut to fit. */
+bool session_reply(struct keyd *keyd, struct session *session, uint16_t type, uint32_t serial,
+	enum proto_status status, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
+/* Receives one message into keyd->io.msg; 0 or an error of proto_recv(), -EAGAIN included. */
+int session_recv(struct keyd *keyd, struct session *session) __attribute__((warn_unused_result));
+
+#endif

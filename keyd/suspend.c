@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+#include "suspend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "inventory.h"
+#include "revocation.h"
+
+struct suspension {
+	struct revocation rev; /* first */
+	struct admin_waiting waiting;
+	struct peer requester; /* for the audit log; owns nothing */
+};
+
+static void record(
+	struct keyd *keyd, const struct suspension *s, const char *missing, const char *result)
+{
+	/* The level is suspended whether or not this can be written. */
+	if (audit_append(&keyd->audit, &(struct audit_event){.event = "level-suspend-revoked",
+					       .by = &s->requester,
+					       .level = s->rev.scope.level->name,
+					       .detail = missing,
+					       .result = result}))
+		return;
+}
+
+static void on_revoked(struct keyd *keyd, struct revocation *rev)
+{
+	struct suspension *s = (struct suspension *)rev;
+	struct level *level = rev->scope.level;
+	char names[PROTO_MESSAGE_BYTES - 128];
+
+	size_t missing = revocation_missing(rev, names, sizeof(names));
+	size_t acknowledged = revocation_acknowledged(rev);
+	record(keyd, s, names, missing ? "unproven" : "ok");
+	level->busy = false;
+	struct json_object *json = inventory_level(keyd, level, true);
+	if (missing)
+		admin_answer_waiting(keyd, &s->waiting, PROTO_UNPROVEN, json,
+			"level %s is suspended, but %zu did not acknowledge: %s; end them or "
+			"suspend again",
+			level->name, missing, names);
+	else
+		admin_answer_waiting(keyd, &s->waiting, PROTO_OK, json,
+			"level %s is suspended; %zu acknowledged", level->name, acknowledged);
+	free(s);
+}
+
+int suspend_start(struct keyd *keyd, struct level *level, struct admin *admin, uint32_t serial)
+{
+	struct suspension *s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->rev.scope.level = level;
+	s->rev.reason = PROTO_REASON_SUSPEND;
+	s->rev.done = on_revoked;
+	s->requester = (struct peer){
+		.pid = admin->session.peer.pid,
+		.uid = admin->session.peer.uid,
+		.pidfd = -1,
+	};
+	level->busy = true;
+	admin_wait(admin, &s->waiting, serial);
+	revocation_start(keyd, &s->rev); /* it frees s */
+	return 0;
+}

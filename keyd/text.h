@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * The texts that cross keyd's borders: names and UUIDs checked before use, times and bytes made
+ * readable. Pure functions, thread-safe.
+ */
+#ifndef KEYD_TEXT_H
+#define KEYD_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto.h"
+
+enum {
+	TEXT_TIME_BYTES = 32, /* "2026-01-31T12:00:00Z" and its NUL */
+};
+
+/* 1 to 63 of [A-Za-z0-9._-], not starting with '.' or '-': also safe as a file name. */
+bool text_is_level_name(const char *name);
+
+/* RFC 4122's text form: 36 characters, lower case. */
+bool text_is_uuid(const char *uuid);
+
+/*
+ * Absolute, shorter than PROTO_PATH_BYTES, valid UTF-8 without control characters: what JSON, logs
+ * and terminals can carry unchanged.
+ */
+bool text_is_path(const char *path);
+
+/* Copies src to dst (cap bytes, always terminated), with '?' for every byte that is not printable
+ * ASCII: for what a peer says about itself. */
+void text_sanitize(char *dst, size_t cap, const char *src);
+
+/* RFC 3339, UTC, seconds. */
+void text_time(char out[TEXT_TIME_BYTES], int64_t unix_seconds);
+
+/* Lower-case hexadecimal; out has 2 * len + 1 bytes. */
+void text_hex(const uint8_t *bytes, size_t len, char *out);
+
+/* A random (version 4) UUID. 0 or -errno. */
+int text_new_uuid(char out[PROTO_UUID_BYTES]) __attribute__((warn_unused_result));
+
+/* Copies src whole into dst[cap], the rest zeroed. -ENAMETOOLONG leaves dst empty. */
+int text_copy(char *dst, size_t cap, const char *src) __attribute__((warn_unused_result));
+
+#endif

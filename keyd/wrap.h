@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/*
+ * Authenticated encryption of one key under another: AES-256-GCM (NIST SP 800-38D) with a random
+ * 96-bit nonce, and the name by which people may know a key.
+ */
+#ifndef KEYD_WRAP_H
+#define KEYD_WRAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	WRAP_KEY_BYTES = 32,
+	WRAP_NONCE_BYTES = 12,
+	WRAP_TAG_BYTES = 16,
+	WRAP_OVERHEAD_BYTES = WRAP_NONCE_BYTES + WRAP_TAG_BYTES,
+	WRAP_AAD_BYTES_MAX = 65 * 1024 * 1024,
+	FINGERPRINT_BYTES = 33, /* 32 hexadecimal digits and a NUL */
+};
+
+/*
+ * out[0 .. len_bytes + WRAP_OVERHEAD_BYTES) = nonce, ciphertext, tag. plain may be NULL when
+ * len_bytes is 0: then only aad is sealed. 0 or -EIO; -EINVAL for impossible lengths.
+ */
+int wrap_seal(const uint8_t wrapping_key[WRAP_KEY_BYTES], const void *aad, size_t aad_bytes,
+	const uint8_t *plain, size_t len_bytes, uint8_t *out) __attribute__((warn_unused_result));
+
+/*
+ * The reverse: plain[0 .. in_bytes - WRAP_OVERHEAD_BYTES). -EBADMSG when anything was changed; plain
+ * is wiped then.
+ */
+int wrap_open(const uint8_t wrapping_key[WRAP_KEY_BYTES], const void *aad, size_t aad_bytes,
+	const uint8_t *in, size_t in_bytes, uint8_t *plain) __attribute__((warn_unused_result));
+
+/* key = len_bytes of the system's random generator. 0 or -EIO. */
+int wrap_new_key(uint8_t *key, size_t len_bytes) __attribute__((warn_unused_result));
+
+/*
+ * The first 16 bytes, in hex, of SHA-256("tgt-crypt key fingerprint v1" || key): names a key in
+ * lists and certificates without telling anything about it. 0 or -EIO.
+ */
+int wrap_fingerprint(const uint8_t *key, size_t len_bytes, char out[FINGERPRINT_BYTES])
+	__attribute__((warn_unused_result));
+
+#endif

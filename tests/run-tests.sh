@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# Runs the named suites (unit, e2e, conformance, guest) and ends with one line: N passed, N failed.
+# BUILD is the build folder; SANITIZE is what it was built with.
+set -u -o pipefail
+
+cd "$(dirname "$0")/.." || exit 1
+export BUILD=${BUILD:-build}
+passed=0 failed=0
+
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+case ${SANITIZE:-} in
+	*address*) TGTD_PRELOAD=$(gcc -print-file-name=libasan.so) ;;
+	*thread*) TGTD_PRELOAD=$(gcc -print-file-name=libtsan.so) ;;
+	*) TGTD_PRELOAD= ;;
+esac
+export TGTD_PRELOAD
+
+run_unit()
+{
+	local test out
+	for test in "$BUILD"/tests/test_*; do
+		[ -x "$test" ] || continue
+		out=$(timeout 120 "$test" 2>&1)
+		local rc=$?
+		local ok bad
+		ok=$(grep -c '^\[       OK \]' <<< "$out")
+		bad=$(grep -c '^\[  FAILED  \] [a-z]' <<< "$out")
+		[ $rc = 0 ] || [ "$bad" != 0 ] || bad=1
+		passed=$((passed + ok)) failed=$((failed + bad))
+		echo "$(basename "$test"): $ok passed, $bad failed"
+		[ "$bad" = 0 ] || echo "$out"
+	done
+}
+
+# Two files at a time: every test has its own folder, ports and daemons.
+run_tap()
+{
+	local dir=$1 jobs=$2 out
+	compgen -G "$dir/*.t" > /dev/null || return 0
+	out=$(prove -j"$jobs" --comments --timer --merge --verbose "$dir"/*.t 2>&1)
+	local rc=$?
+	local ok bad
+	ok=$(grep -cE '^ok ' <<< "$out")
+	bad=$(grep -cE '^not ok ' <<< "$out")
+	[ $rc = 0 ] || [ "$bad" != 0 ] || bad=1
+	passed=$((passed + ok)) failed=$((failed + bad))
+	grep -vE '^ok |^1\.\.' <<< "$out"
+}
+
+for suite in "$@"; do
+	echo "== $suite"
+	case $suite in
+		unit) run_unit ;;
+		e2e) run_tap tests/e2e 2 ;;
+		conformance) run_tap tests/conformance 1 ;;
+		guest) run_tap tests/guest 1 ;;
+		*) echo "unknown suite: $suite" >&2; exit 2 ;;
+	esac
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" != 0 ]

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* Messages over real sockets: time limits, passed descriptors, peers that go away. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../keyd/proto.h"
+
+struct pair {
+	struct proto_channel a, b;
+};
+
+static int open_pair(void **state)
+{
+	static struct pair pair;
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(proto_channel_open(&pair.a, fds[0]), 0);
+	assert_int_equal(proto_channel_open(&pair.b, fds[1]), 0);
+	*state = &pair;
+	return 0;
+}
+
+static int close_pair(void **state)
+{
+	struct pair *pair = *state;
+
+	proto_channel_close(&pair->a);
+	proto_channel_close(&pair->b);
+	proto_channel_close(&pair->b);
+	return 0;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int open_fds(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (bytes[i])
+			return false;
+	}
+	return true;
+}
+
+static void a_key_arrives_and_is_wiped_from_both_wire_buffers(void **state)
+{
+	struct pair *p = *state;
+	struct proto_msg *msg = p->a.msg;
+
+	msg->type = PROTO_KEY;
+	msg->serial = 7;
+	msg->key.key_bytes = CIPHER_KEY_MAX;
+	memset(msg->key.key, 0xa5, CIPHER_KEY_MAX);
+	assert_int_equal(proto_send(&p->a, msg, -1, 1000), 0);
+	assert_true(is_zero(p->a.wire, PROTO_WIRE_BYTES_MAX));
+	assert_int_equal(proto_recv(&p->b, NULL, 1000), 0);
+	assert_true(is_zero(p->b.wire, PROTO_WIRE_BYTES_MAX));
+	assert_memory_equal(p->b.msg, msg, sizeof(*msg));
+}
+
+static void a_refused_message_leaves_no_key_in_the_wire_buffer(void **state)
+{
+	struct pair *p = *state;
+	uint8_t wire[84];
+
+	memset(p->a.msg, 0xa5, sizeof(*p->a.msg));
+	p->a.msg->type = PROTO_KEY;
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 0), -EINVAL);
+	assert_true(is_zero(p->a.wire, PROTO_WIRE_BYTES_MAX));
+
+	p->a.msg->key.key_bytes = CIPHER_KEY_MAX;
+	assert_int_equal(proto_encode(p->a.msg, wire, sizeof(wire)), sizeof(wire));
+	wire[19] = 0xff; /* a count of four thousand million */
+	assert_int_equal(send(p->a.fd, wire, sizeof(wire), 0), sizeof(wire));
+	assert_int_equal(proto_recv(&p->b, NULL, 1000), -EBADMSG);
+	assert_true(is_zero(p->b.wire, PROTO_WIRE_BYTES_MAX));
+	assert_true(is_zero((uint8_t *)p->b.msg, sizeof(*p->b.msg)));
+}
+
+static void a_descriptor_comes_along_close_on_exec(void **state)
+{
+	struct pair *p = *state;
+	struct stat sent, got;
+	int memfd = memfd_create("header", MFD_CLOEXEC);
+	int fd = -1;
+
+	p->a.msg->type = PROTO_VOLUME_HEADER;
+	assert_int_equal(proto_send(&p->a, p->a.msg, memfd, 1000), 0);
+	assert_int_equal(proto_recv(&p->b, &fd, 1000), 0);
+	assert_true(fd >= 0 && fd != memfd);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fstat(memfd, &sent), 0);
+	assert_int_equal(fstat(fd, &got), 0);
+	assert_int_equal(sent.st_ino, got.st_ino);
+	(void)close(fd);
+
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 1000), 0);
+	assert_int_equal(proto_recv(&p->b, &fd, 1000), 0);
+	assert_int_equal(fd, -1);
+	(void)close(memfd);
+}
+
+static void an_unwanted_descriptor_is_closed(void **state)
+{
+	struct pair *p = *state;
+	int before = open_fds();
+
+	p->a.msg->type = PROTO_PING;
+	assert_int_equal(proto_send(&p->a, p->a.msg, STDIN_FILENO, 1000), 0);
+	assert_int_equal(proto_recv(&p->b, NULL, 1000), 0);
+	assert_int_equal(open_fds(), before);
+}
+
+/* Sends one record and count copies of standard input. */
+static void send_raw(int fd, const void *record, size_t len, size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(4 * sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec iov = {(void *)(uintptr_t)record, len};
+	struct msghdr mh = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(count * sizeof(int))};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(count * sizeof(int)); /* zeros: standard input */
+	assert_int_equal(sendmsg(fd, &mh, 0), len);
+}
+
+static void several_descriptors_are_refused_and_closed(void **state)
+{
+	struct pair *p = *state;
+	struct proto_msg ping = {.type = PROTO_PING};
+	uint8_t wire[PROTO_HEADER_BYTES];
+	int before = open_fds(), fd = -1;
+
+	assert_int_equal(proto_encode(&ping, wire, sizeof(wire)), sizeof(wire));
+	for (size_t count = 2; count <= 4; count++) {
+		send_raw(p->a.fd, wire, sizeof(wire), count);
+		assert_int_equal(proto_recv(&p->b, &fd, 1000), -EBADMSG);
+		assert_int_equal(fd, -1);
+		assert_int_equal(open_fds(), before);
+	}
+	send_raw(p->a.fd, "garbage", 7, 1);
+	assert_int_equal(proto_recv(&p->b, &fd, 1000), -EBADMSG);
+	assert_int_equal(fd, -1);
+	assert_int_equal(open_fds(), before);
+}
+
+static void an_oversized_record_is_refused_and_the_next_one_read(void **state)
+{
+	static uint8_t big[PROTO_WIRE_BYTES_MAX + 1];
+	struct pair *p = *state;
+
+	p->a.msg->type = PROTO_PING;
+	assert_int_equal(proto_encode(p->a.msg, big, sizeof(big)), PROTO_HEADER_BYTES);
+	assert_int_equal(send(p->a.fd, big, sizeof(big), 0), sizeof(big));
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 1000), 0);
+	assert_int_equal(proto_recv(&p->b, NULL, 1000), -EBADMSG);
+	assert_int_equal(proto_recv(&p->b, NULL, 1000), 0);
+	assert_int_equal(p->b.msg->type, PROTO_PING);
+}
+
+static void receiving_ends_at_its_time_limit(void **state)
+{
+	struct pair *p = *state;
+	int64_t start = now_ms();
+
+	assert_int_equal(proto_recv(&p->b, NULL, 0), -EAGAIN);
+	assert_true(now_ms() - start < 100);
+	assert_int_equal(proto_recv(&p->b, NULL, 150), -ETIMEDOUT);
+	assert_in_range(now_ms() - start, 149, 2000);
+}
+
+static void sending_ends_at_its_time_limit(void **state)
+{
+	struct pair *p = *state;
+	int err, sent = 0;
+
+	p->a.msg->type = PROTO_AUDIT;
+	while ((err = proto_send(&p->a, p->a.msg, -1, 0)) == 0 && sent < 100000)
+		sent++;
+	assert_int_equal(err, -ETIMEDOUT);
+	int64_t start = now_ms();
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 150), -ETIMEDOUT);
+	assert_in_range(now_ms() - start, 149, 2000);
+	while (sent--)
+		assert_int_equal(proto_recv(&p->b, NULL, 0), 0);
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 0), 0);
+}
+
+static void a_closed_peer_is_told_without_a_signal(void **state)
+{
+	struct pair *p = *state;
+
+	p->a.msg->type = PROTO_PING;
+	proto_channel_close(&p->b);
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 1000), -EPIPE);
+	assert_int_equal(proto_recv(&p->a, NULL, 1000), -EPIPE);
+}
+
+/* How a server turns a stranger away: it answers and closes, whatever the stranger has sent. */
+static void a_last_word_is_heard_although_our_request_went_unread(void **state)
+{
+	struct pair *p = *state;
+
+	p->a.msg->type = PROTO_STATUS;
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 1000), 0);
+	p->b.msg->type = PROTO_REPLY;
+	p->b.msg->reply.status = PROTO_DENIED;
+	assert_int_equal(proto_send(&p->b, p->b.msg, -1, 1000), 0);
+	proto_channel_close(&p->b);
+
+	assert_int_equal(proto_recv(&p->a, NULL, 1000), 0);
+	assert_int_equal(p->a.msg->reply.status, PROTO_DENIED);
+	assert_int_equal(proto_recv(&p->a, NULL, 1000), -EPIPE);
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	return fd;
+}
+
+static void connecting_ends_at_its_time_limit(void **state)
+{
+	char dir[] = "/tmp/test_channel.XXXXXX", path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/sock", dir);
+	assert_int_equal(proto_connect(path, 100), -ENOENT);
+	int listener = listen_at(path);
+	int first = proto_connect(path, 1000); /* fills the queue that nobody accepts from */
+	assert_true(first >= 0);
+	assert_int_equal(fcntl(first, F_GETFD), FD_CLOEXEC);
+	assert_true(fcntl(first, F_GETFL) & O_NONBLOCK);
+	int64_t start = now_ms();
+	assert_int_equal(proto_connect(path, 150), -ETIMEDOUT);
+	assert_in_range(now_ms() - start, 149, 2000);
+	assert_int_equal(proto_connect(path, 0), -ETIMEDOUT);
+	(void)close(listener);
+	assert_int_equal(proto_connect(path, 100), -ECONNREFUSED);
+	(void)close(first);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
+static void impossible_paths_are_refused(void **state)
+{
+	char path[110];
+
+	(void)state;
+	assert_int_equal(proto_connect("", 100), -EINVAL);
+	memset(path, 'x', sizeof(path));
+	path[108] = 0;
+	assert_int_equal(proto_connect(path, 100), -ENAMETOOLONG);
+	path[107] = 0;
+	assert_int_equal(proto_connect(path, 100), -ENOENT);
+}
+
+#define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PAIR_TEST(a_key_arrives_and_is_wiped_from_both_wire_buffers),
+		PAIR_TEST(a_refused_message_leaves_no_key_in_the_wire_buffer),
+		PAIR_TEST(a_descriptor_comes_along_close_on_exec),
+		PAIR_TEST(an_unwanted_descriptor_is_closed),
+		PAIR_TEST(several_descriptors_are_refused_and_closed),
+		PAIR_TEST(an_oversized_record_is_refused_and_the_next_one_read),
+		PAIR_TEST(receiving_ends_at_its_time_limit),
+		PAIR_TEST(sending_ends_at_its_time_limit),
+		PAIR_TEST(a_closed_peer_is_told_without_a_signal),
+		PAIR_TEST(a_last_word_is_heard_although_our_request_went_unread),
+		cmocka_unit_test(connecting_ends_at_its_time_limit),
+		cmocka_unit_test(impossible_paths_are_refused),
+	};
+	return cmocka_run_group_tests_name("channel", tests, NULL, NULL);
+}
