@@ -25,7 +25,7 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c sess
 	luks_format.c suspend.c destroy.c erasure.c certificate.c ledger.c audit.c durable.c jsonhelp.c \
 	text.c log.c)
 KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c \
-	keyadm_destroy.c keyadm_format.c client.c text.c)
+	keyadm_destroy.c keyadm_format.c keyadm_text.c client.c text.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \

@@ -14,11 +14,13 @@ struct command {
 
 enum {
 	CDB1_FUA = 0x08,
+	CDB1_VRPROTECT = 0xe0,
 	CDB1_BYTCHK = 0x06,
 	CDB1_BYTCHK_COMPARE = 0x02, /* the whole data-out buffer, SBC-3 5.29 */
 	CDB1_NDOB = 0x01,           /* WRITE SAME(16) without a data-out buffer */
 	CDB1_PBDATA = 0x04,
 	CDB1_LBDATA = 0x02,
+	COMPARE_WRITE_BLOCKS_MAX = 128, /* what tgt's block limits VPD page (B0h) tells */
 	CACHING_PAGE = 0x08,
 	CACHING_WCE = 0x04,
 };
@@ -87,10 +89,16 @@ static enum outcome decode_write_verify(struct scsi_cmd *cmd, struct request *re
 	return out;
 }
 
-/* tgt passes VERIFY on with BYTCHK only; 11b, one block against all, is not implemented. */
+/* BYTCHK 11b, one block against all, is not implemented; 10b is reserved. */
 static enum outcome decode_verify(struct scsi_cmd *cmd, struct request *req)
 {
-	if ((cmd->scb[1] & CDB1_BYTCHK) != CDB1_BYTCHK_COMPARE)
+	uint8_t bytchk = cmd->scb[1] & CDB1_BYTCHK;
+
+	if (cmd->scb[1] & CDB1_VRPROTECT)
+		return OUTCOME_INVALID_FIELD;
+	if (!bytchk)
+		return OUTCOME_GOOD; /* no data: the medium is read, and nothing compared */
+	if (bytchk != CDB1_BYTCHK_COMPARE)
 		return OUTCOME_INVALID_FIELD;
 	req->data = scsi_get_out_buffer(cmd);
 	req->len_bytes = smaller(req->len_bytes, scsi_get_out_length(cmd));
@@ -103,6 +111,8 @@ static enum outcome decode_compare_write(struct scsi_cmd *cmd, struct request *r
 	uint64_t len_bytes = req->len_bytes;
 
 	if (scsi_get_out_length(cmd) != 2 * len_bytes)
+		return OUTCOME_INVALID_FIELD;
+	if (len_bytes / block_bytes(cmd) > COMPARE_WRITE_BLOCKS_MAX)
 		return OUTCOME_INVALID_FIELD;
 	return decode_write(cmd, req);
 }
@@ -226,8 +236,11 @@ void command_mend_opcodes(struct scsi_lu *lu)
 {
 	struct device_type_operations *ops = lu->dev_type_template.ops;
 
-	/* Same checks, same reservation conflicts: tgt's sbc_rw() knows the opcode. */
+	/* Same checks, same reservation conflicts: tgt's sbc_rw() knows these opcodes. */
 	ops[COMPARE_AND_WRITE] = ops[WRITE_16];
+	ops[VERIFY_10] = ops[READ_10];
+	ops[VERIFY_12] = ops[READ_12];
+	ops[VERIFY_16] = ops[READ_16];
 }
 
 static void set_sense(struct scsi_cmd *cmd, const struct request *req)

@@ -37,6 +37,7 @@ struct keysession_member {
 	bool attach_due;
 	bool holding;        /* keyd was last heard to give the key */
 	uint32_t serial;     /* of the ATTACH under way; 0: none */
+	uint32_t restore;    /* serial of the RESTORE that the next answer completes; 0: none */
 	int64_t retry_at_ms; /* 0: no retry */
 	bool answered;
 	int rc; /* valid once answered */
@@ -94,7 +95,7 @@ static void go_offline(struct session *s, const char *cause)
 	s->away_since_ms = now_ms();
 	s->connect_at_ms = s->away_since_ms;
 	for (struct keysession_member *m = s->members; m; m = m->next)
-		m->serial = 0;
+		m->serial = m->restore = 0;
 	report_error(
 		"keyd at %s is away (%s): I/O goes on with the keys held, for each LUN's grace",
 		s->socket, cause);
@@ -133,6 +134,18 @@ static bool may_change(uint32_t status)
 	       status == PROTO_UNINITIALIZED;
 }
 
+/* Acknowledges a RESTORE once no volume waits for its answer any more. Caller holds s->lock. */
+static void ack_restore(struct session *s, uint32_t serial)
+{
+	struct proto_msg ack = {.type = PROTO_RESTORE_ACK, .serial = serial};
+
+	for (const struct keysession_member *m = s->members; m; m = m->next) {
+		if (m->restore == serial)
+			return;
+	}
+	(void)send_message(s, &ack);
+}
+
 /* What became of the volume, when it is news. Caller holds s->lock. */
 static void report_answer(const struct keysession_member *m, int rc, const char *why)
 {
@@ -165,6 +178,11 @@ static void on_attach_reply(struct session *s, const struct proto_msg *msg)
 	memcpy(m->why, why, sizeof(why));
 	if (!m->answered)
 		answer(m, rc);
+	if (m->restore) {
+		uint32_t serial = m->restore;
+		m->restore = 0;
+		ack_restore(s, serial);
+	}
 }
 
 static bool concerns(const struct proto_revoke *revoke, const struct volume *vol)
@@ -195,9 +213,12 @@ static void on_revoke(struct session *s, const struct proto_msg *msg)
 static void on_restore(struct session *s, const struct proto_msg *msg)
 {
 	for (struct keysession_member *m = s->members; m; m = m->next) {
-		if (concerns(&msg->revoke, m->vol))
-			m->attach_due = true;
+		if (!concerns(&msg->revoke, m->vol))
+			continue;
+		m->attach_due = true;
+		m->restore = msg->serial; /* an earlier one is overtaken: keyd waits for this one */
 	}
+	ack_restore(s, msg->serial);
 }
 
 static void on_pong(struct session *s, const struct proto_msg *msg)
@@ -337,6 +358,8 @@ static void keep_alive(struct session *s, int64_t now)
 {
 	struct proto_msg ping = {.type = PROTO_PING};
 
+	if (!s->online)
+		return;
 	if (now - s->heard_at_ms >= SILENCE_MS) {
 		go_offline(s, "no answer");
 	} else if (now >= s->ping_at_ms) {
@@ -353,7 +376,7 @@ static int64_t grace_end_ms(const struct session *s, const struct keysession_mem
 /* Caller holds s->lock. */
 static void expire_grace(struct session *s, int64_t now)
 {
-	for (struct keysession_member *m = s->members; m; m = m->next) {
+	for (struct keysession_member *m = s->members; m && !s->online; m = m->next) {
 		if (!m->holding || now < grace_end_ms(s, m))
 			continue;
 		m->holding = false;
@@ -405,14 +428,10 @@ static void *run_session(void *arg)
 		int64_t now = now_ms();
 		if (!s->online && now >= s->connect_at_ms)
 			try_connect(s);
-		if (s->online) {
-			attach_due_members(s, now_ms());
-			receive(s);
-		}
-		if (s->online)
-			keep_alive(s, now_ms());
-		else
-			expire_grace(s, now_ms());
+		receive(s);
+		attach_due_members(s, now_ms()); /* after what was received, which makes some due */
+		keep_alive(s, now_ms());
+		expire_grace(s, now_ms());
 		if (!s->stop)
 			sleep_until_news(s);
 	}

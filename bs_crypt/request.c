@@ -12,7 +12,7 @@ enum {
 	PIECE_ALIGN_BYTES = 4096,      /* the larger sector size: no piece ends inside a sector */
 	PIECE_MIN_BYTES = 64 * 1024,   /* below, a hand-off costs more than it wins */
 	SCRATCH_BYTES = 256 * 1024,    /* what a worker holds beside the initiator's buffer */
-	SLICE_BYTES = 4 * 1024 * 1024, /* of WRITE SAME, before others get the worker */
+	SLICE_BYTES = 4 * 1024 * 1024, /* of long operations, before others get the worker */
 	SECTOR_BYTES_MAX = 4096,
 };
 
@@ -171,23 +171,37 @@ static enum outcome run_write(struct request_piece *p, unsigned worker)
 	return out;
 }
 
+/* What a sliced operation does at a time: the start of what is left of the piece. */
+static uint64_t slice_bytes(const struct request_piece *p)
+{
+	return p->len_bytes < SLICE_BYTES ? p->len_bytes : SLICE_BYTES;
+}
+
+static void slice_done(struct request_piece *p, uint64_t slice)
+{
+	p->first_byte += slice;
+	p->len_bytes -= slice;
+}
+
 static enum outcome run_verify(struct request_piece *p, unsigned worker)
 {
 	struct request *req = p->request;
+	uint64_t slice = slice_bytes(p);
 	enum outcome out = OUTCOME_GOOD;
 	uint8_t *stored = malloc(SCRATCH_BYTES);
 
 	if (!stored)
 		return OUTCOME_INTERNAL;
-	for (uint64_t done = 0, n; done < p->len_bytes && out == OUTCOME_GOOD; done += n) {
+	for (uint64_t done = 0, n; done < slice && out == OUTCOME_GOOD; done += n) {
 		uint64_t at = p->first_byte + done;
-		n = p->len_bytes - done < SCRATCH_BYTES ? p->len_bytes - done : SCRATCH_BYTES;
+		n = slice - done < SCRATCH_BYTES ? slice - done : SCRATCH_BYTES;
 		out = read_sectors(
 			req, worker, stored, round_up(n, volume_sector_bytes(req->volume)), at);
-		if (out == OUTCOME_GOOD && memcmp(stored, req->data + at, n))
+		if (out == OUTCOME_GOOD && req->data && memcmp(stored, req->data + at, n))
 			out = miscompare(req, at, stored, req->data + at);
 	}
 	scratch_free(stored, SCRATCH_BYTES);
+	slice_done(p, slice);
 	return out;
 }
 
@@ -255,11 +269,10 @@ static void fill_same(const struct request *req, uint8_t *buf, size_t len, uint6
 	}
 }
 
-/* One slice of the piece, which then begins after it. */
 static enum outcome run_write_same(struct request_piece *p, unsigned worker)
 {
 	struct request *req = p->request;
-	uint64_t slice = p->len_bytes < SLICE_BYTES ? p->len_bytes : SLICE_BYTES;
+	uint64_t slice = slice_bytes(p);
 	enum outcome out = OUTCOME_GOOD;
 	uint8_t *buf = malloc(SCRATCH_BYTES);
 
@@ -272,8 +285,7 @@ static enum outcome run_write_same(struct request_piece *p, unsigned worker)
 		out = write_sectors(req, worker, buf, n, at);
 	}
 	scratch_free(buf, SCRATCH_BYTES);
-	p->first_byte += slice;
-	p->len_bytes -= slice;
+	slice_done(p, slice);
 	return out;
 }
 
@@ -300,7 +312,7 @@ static const struct {
 	[REQUEST_READ] = {run_read, true, false},
 	[REQUEST_WRITE] = {run_write, true, false},
 	[REQUEST_WRITE_VERIFY] = {run_write, true, false},
-	[REQUEST_VERIFY] = {run_verify, true, false},
+	[REQUEST_VERIFY] = {run_verify, true, true},
 	[REQUEST_COMPARE_WRITE] = {run_compare_write, false, false},
 	[REQUEST_OR_WRITE] = {run_or_write, true, false},
 	[REQUEST_WRITE_SAME] = {run_write_same, true, true},

@@ -24,7 +24,7 @@ enum request_op {
 	REQUEST_READ,
 	REQUEST_WRITE,
 	REQUEST_WRITE_VERIFY,  /* writes, reads back from the store, compares */
-	REQUEST_VERIFY,        /* compares the medium with data */
+	REQUEST_VERIFY,        /* compares the medium with data; with NULL only reads it */
 	REQUEST_COMPARE_WRITE, /* data: len_bytes to compare, then len_bytes to write */
 	REQUEST_OR_WRITE,
 	REQUEST_WRITE_SAME, /* data: one sector, or NULL for zeros */

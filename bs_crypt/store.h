@@ -16,7 +16,7 @@ struct store;
 
 struct store_flags {
 	bool read_only;
-	bool shared; /* other openers of the same store are allowed */
+	bool shared; /* other openers of the same store are allowed, if they share, too */
 	bool sync;   /* every write is durable when it returns, as O_DSYNC */
 };
 

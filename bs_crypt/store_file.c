@@ -117,13 +117,14 @@ static int measure(struct store *s)
 
 /*
  * An open-file-description lock (fcntl(2)), which belongs to this opener and not to the process:
- * a second LUN of the same tgtd is a second opener too. cryptsetup uses flock(2), so that
+ * a second LUN of the same tgtd is a second opener too. Openers that share hold it together; one that
+ * does not share keeps them out, and they keep it out. cryptsetup uses flock(2), so that
  * luksDump and --test-passphrase still work on a volume that is being served.
  */
-static int lock_file(int fd, bool read_only)
+static int lock_file(int fd, struct store_flags flags)
 {
 	struct flock lock = {
-		.l_type = read_only ? F_RDLCK : F_WRLCK,
+		.l_type = flags.read_only || flags.shared ? F_RDLCK : F_WRLCK,
 		.l_whence = SEEK_SET,
 	};
 
@@ -144,8 +145,8 @@ int store_open_file(const char *path, struct store_flags flags, struct store **s
 	/* O_NONBLOCK: opening a FIFO by mistake must not stop tgtd; no effect on files and devices. */
 	f->store.fd = open(path, (flags.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	rc = f->store.fd < 0 ? -errno : measure(&f->store);
-	if (!rc && !flags.shared)
-		rc = lock_file(f->store.fd, flags.read_only);
+	if (!rc)
+		rc = lock_file(f->store.fd, flags);
 	if (!rc) {
 		*store = &f->store;
 		return 0;

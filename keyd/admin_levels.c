@@ -67,7 +67,8 @@ void request_level_create(struct request *r)
 	}
 	if (!text_is_level_name(name)) {
 		request_answer(r, PROTO_INVALID, NULL,
-			"a level's name is 1 to 63 of A-Z a-z 0-9 . _ - and starts with none of . -");
+			"a level's name is 1 to 63 of A-Z a-z 0-9 . _ - and starts with none of . "
+			"-");
 		return;
 	}
 	if (keystore_level(&r->keyd->store, name)) {
@@ -133,8 +134,9 @@ void request_level_resume(struct request *r)
 		answer_failure(r, "level-resume", level, rc);
 		return;
 	}
-	revocation_restore(r->keyd, level);
-	answer_level(r, level, "active");
+	rc = resume_start(r->keyd, level, r->admin, r->msg.serial);
+	if (rc)
+		answer_failure(r, "level-resume", level, rc);
 }
 
 void request_level_destroy(struct request *r)
@@ -147,8 +149,8 @@ void request_level_destroy(struct request *r)
 	/* What is damaged or half destroyed can still be destroyed. */
 	if ((level->busy || level->state == KEY_DESTROYED) && is_unfit(r, level))
 		return;
-	enum proto_status status = destroy_start(r->keyd, &(struct scope){.level = level}, r->admin,
-		r->msg.serial, message);
+	enum proto_status status = destroy_start(
+		r->keyd, &(struct scope){.level = level}, r->admin, r->msg.serial, message);
 	if (status != PROTO_OK)
 		request_answer(r, status, NULL, "%s", message);
 }

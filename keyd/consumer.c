@@ -33,8 +33,7 @@ struct consumer *consumer_new(struct peer *peer)
 
 static bool in_scope(const struct held *held, const struct scope *scope)
 {
-	return scope->volume ? held->volume == scope->volume
-			     : held->volume->level == scope->level;
+	return scope->volume ? held->volume == scope->volume : held->volume->level == scope->level;
 }
 
 int consumer_add_held(struct consumer *consumer, struct volume *volume, bool confirmed)
@@ -93,7 +92,8 @@ static void inherit(struct keyd *keyd, struct consumer *consumer)
 			continue;
 		for (size_t k = 0; k < former->held_count; k++) {
 			if (consumer_add_held(consumer, former->held[k].volume, false)) {
-				consumer->session.ending = true; /* the former stays and is waited for */
+				consumer->session.ending =
+					true; /* the former stays and is waited for */
 				return;
 			}
 		}
@@ -110,9 +110,9 @@ static void on_hello(struct keyd *keyd, struct consumer *consumer)
 
 	text_sanitize(consumer->program, sizeof(consumer->program), keyd->io.msg->hello.program);
 	if (session->stranger) {
-		keyd_audit_refusal(keyd, &(struct audit_event){.event = "hello",
-						 .by = &session->peer,
-						 .result = "denied"});
+		keyd_audit_refusal(
+			keyd, &(struct audit_event){
+				      .event = "hello", .by = &session->peer, .result = "denied"});
 		(void)session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_DENIED,
 			"uid %u may not fetch keys of any level: see [levels] in keyd.conf(5)",
 			(unsigned)session->peer.uid);
@@ -287,7 +287,7 @@ static void on_revoke_ack(struct keyd *keyd, struct consumer *consumer)
 	uint32_t serial = keyd->io.msg->serial, wiped = keyd->io.msg->revoke_ack.wiped;
 	char detail[64];
 
-	if (revocation_on_ack(keyd, consumer, serial, wiped))
+	if (revocation_on_ack(keyd, consumer, PROTO_REVOKE, serial, wiped))
 		return;
 	log_warning("pid %d uid %u acknowledged late that it wiped %u keys",
 		(int)consumer->session.peer.pid, (unsigned)consumer->session.peer.uid,
@@ -298,6 +298,14 @@ static void on_revoke_ack(struct keyd *keyd, struct consumer *consumer)
 					 .detail = detail,
 					 .result = "ok"});
 	drop_revoked(consumer);
+}
+
+static void on_restore_ack(struct keyd *keyd, struct consumer *consumer)
+{
+	uint32_t serial = keyd->io.msg->serial;
+
+	if (!revocation_on_ack(keyd, consumer, PROTO_RESTORE, serial, 0))
+		log_debug("pid %d confirmed a resumption late", (int)consumer->session.peer.pid);
 }
 
 static void on_ping(struct keyd *keyd, struct consumer *consumer)
@@ -316,6 +324,7 @@ static const struct {
 	{PROTO_ATTACH, false, on_attach},
 	{PROTO_DETACH, false, on_detach},
 	{PROTO_REVOKE_ACK, false, on_revoke_ack},
+	{PROTO_RESTORE_ACK, false, on_restore_ack},
 	{PROTO_PING, false, on_ping},
 };
 
@@ -353,8 +362,8 @@ static bool on_closed(struct keyd *keyd, struct session *session)
 	struct consumer *consumer = (struct consumer *)session;
 
 	if (consumer->greeted)
-		log_info("%s pid %d uid %u disconnected", consumer->program,
-			(int)session->peer.pid, (unsigned)session->peer.uid);
+		log_info("%s pid %d uid %u disconnected", consumer->program, (int)session->peer.pid,
+			(unsigned)session->peer.uid);
 	consumer->greeted = false;
 	if (!peer_is_alive(&session->peer)) {
 		revocation_on_exit(keyd, consumer);

@@ -15,13 +15,14 @@
 #include "revocation.h"
 #include "text.h"
 
-enum { ERASE_FILES_A_STEP = 16 };
+enum { ERASE_FILES_A_STEP = 16, ERASE_ATTEMPTS = 3 };
 
 struct destroy {
 	struct revocation rev; /* first */
 	struct destroy *next;
 	struct json_object *certificate; /* owned; complete only at the end */
 	struct erasure_progress progress;
+	unsigned attempts; /* at erasing, before this one */
 	bool erasing; /* the consumers have answered */
 	struct admin_waiting waiting;
 	struct peer requester; /* for the audit log; owns nothing */
@@ -237,6 +238,19 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	d->erasing = true;
 }
 
+/* Errors of a medium may pass; what stays goes into the certificate. */
+static bool try_again(struct destroy *d)
+{
+	if (!d->progress.first_error || ++d->attempts == ERASE_ATTEMPTS)
+		return false;
+	log_warning("destroying %s: cannot erase: %s: trying again", scope_name(&d->rev.scope),
+		strerror(-d->progress.first_error));
+	d->progress = (struct erasure_progress){
+		.last_attempt = d->attempts == ERASE_ATTEMPTS - 1,
+	};
+	return true;
+}
+
 bool destroy_step(struct keyd *keyd)
 {
 	bool more = false;
@@ -245,7 +259,8 @@ bool destroy_step(struct keyd *keyd)
 		next = d->next;
 		if (!d->erasing)
 			continue;
-		if (erasure_step(&keyd->store, &d->rev.scope, ERASE_FILES_A_STEP, &d->progress))
+		if (erasure_step(&keyd->store, &d->rev.scope, ERASE_FILES_A_STEP, &d->progress) ||
+			try_again(d))
 			more = true;
 		else
 			finish(keyd, d);
@@ -259,6 +274,7 @@ static struct destroy *new_destroy(const struct scope *scope)
 	if (!d)
 		return NULL;
 	d->rev.scope = *scope;
+	d->rev.type = PROTO_REVOKE;
 	d->rev.reason = PROTO_REASON_DESTROY;
 	d->rev.done = on_revoked;
 	return d;

@@ -165,7 +165,17 @@ out:
 	return rc;
 }
 
-int durable_erase(int dir_fd, const char *name)
+/* Discard is a request: many file systems cannot. */
+static void discard(int fd)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st) && st.st_size > 0 &&
+		!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size))
+		(void)fdatasync(fd);
+}
+
+int durable_erase(int dir_fd, const char *name, bool unlink_anyway)
 {
 	int fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
@@ -173,15 +183,12 @@ int durable_erase(int dir_fd, const char *name)
 	int rc = fd < 0 ? -errno : overwrite(fd);
 	if (!rc)
 		rc = check_overwritten(fd);
-	if (fd >= 0) {
-		struct stat st;
-		/* Discard is a request: many file systems cannot. */
-		if (!fstat(fd, &st) && st.st_size > 0)
-			(void)fallocate(
-				fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size);
-		(void)fdatasync(fd);
+	if (!rc)
+		discard(fd);
+	if (fd >= 0)
 		(void)close(fd);
-	}
+	if (rc && !unlink_anyway)
+		return rc;
 	if (unlinkat(dir_fd, name, 0) && errno != ENOENT && !rc)
 		rc = -errno;
 	int synced = sync_dir(dir_fd);

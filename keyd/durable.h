@@ -26,10 +26,11 @@ int durable_read(int dir_fd, const char *name, size_t cap_bytes, uint8_t **data,
 
 /*
  * Overwrites name in place, reads that back, discards its blocks where the file system can, unlinks
- * it and fsyncs the directory. A file that is not there is fine. The unlink is tried even after the
- * overwriting failed; the first error is returned.
+ * it and fsyncs the directory. A file that is not there is fine. When the overwriting fails the file
+ * stays, so that it can be tried again, unless unlink_anyway is set; the error is returned in any case.
  */
-int durable_erase(int dir_fd, const char *name) __attribute__((warn_unused_result));
+int durable_erase(int dir_fd, const char *name, bool unlink_anyway)
+	__attribute__((warn_unused_result));
 
 /* Creates directory name (mode 0700) and fsyncs dir_fd; one that is there already is fine. */
 int durable_mkdir(int dir_fd, const char *name) __attribute__((warn_unused_result));

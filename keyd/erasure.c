@@ -112,7 +112,7 @@ static bool is_remnant(const struct scope *scope, const char *name)
 
 static void erase_one(int dir_fd, const char *name, struct erasure_progress *progress)
 {
-	int rc = durable_erase(dir_fd, name);
+	int rc = durable_erase(dir_fd, name, progress->last_attempt);
 	if (rc && !progress->first_error)
 		progress->first_error = rc;
 	if (!rc)

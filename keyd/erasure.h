@@ -30,8 +30,9 @@ int erasure_read_intent(const struct keystore *ks, const struct scope *scope, st
 	__attribute__((warn_unused_result));
 
 struct erasure_progress {
-	uint64_t erased; /* files */
-	int first_error; /* 0 or -errno */
+	bool last_attempt; /* unlink what cannot be overwritten */
+	uint64_t erased;   /* files */
+	int first_error;   /* 0 or -errno */
 };
 
 /*

@@ -162,5 +162,9 @@ int holders_load(struct keyd *keyd)
 	}
 	if (!readable && keyd->store.level_count)
 		keyd->settle_until_ms = clock_now_ms() + SETTLE_MS;
+	/* So that the next start finds a table even if no key leaves before. */
+	rc = holders_save(keyd);
+	if (rc)
+		log_warning("cannot write %s: %s: no key will leave", HOLDERS_FILE, strerror(-rc));
 	return 0;
 }

@@ -7,7 +7,12 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum value_kind { VALUE_TEXT, VALUE_COUNT, VALUE_SIZE };
+enum value_kind {
+	VALUE_TEXT,
+	VALUE_OPTIONAL, /* a text that need not be there, and is not shown then */
+	VALUE_COUNT,
+	VALUE_SIZE,
+};
 
 struct value {
 	const char *label;
@@ -129,7 +134,7 @@ static const char *value_text(
 {
 	const char *text = format_member(object, value->key);
 
-	if (!strcmp(text, "-") || value->kind == VALUE_TEXT)
+	if (!strcmp(text, "-") || value->kind <= VALUE_OPTIONAL)
 		return text;
 	if (value->kind == VALUE_SIZE)
 		return format_size(buf, format_count(object, value->key));
@@ -180,8 +185,11 @@ static void put_pairs(
 {
 	char buf[FORMAT_SIZE_BYTES];
 
-	for (size_t i = 0; i < count; i++)
-		put_pair(out, pairs[i].label, value_text(object, &pairs[i], buf));
+	for (size_t i = 0; i < count; i++) {
+		const char *text = value_text(object, &pairs[i], buf);
+		if (pairs[i].kind != VALUE_OPTIONAL || strcmp(text, "-") != 0)
+			put_pair(out, pairs[i].label, text);
+	}
 }
 
 #define TABLE(out, rows, columns)                                                                  \
@@ -270,6 +278,21 @@ static void put_certificate_below(FILE *out, struct json_object *object)
 	format_certificate(out, certificate);
 }
 
+/* Each volume of an array on its own line, the first after label. */
+static void put_volumes(FILE *out, struct json_object *volumes, const char *label)
+{
+	for (size_t i = 0; i < length_of(volumes); i++) {
+		struct json_object *v = json_object_array_get_idx(volumes, i);
+		char size[FORMAT_SIZE_BYTES];
+		(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, i ? "" : label);
+		format_text(out, format_member(v, "uuid"));
+		(void)fprintf(out, "  key %s  %s  ", format_member(v, "fingerprint"),
+			format_size(size, format_count(v, "size_bytes")));
+		format_text(out, format_member(v, "path"));
+		(void)fputc('\n', out);
+	}
+}
+
 void format_level(FILE *out, struct json_object *level)
 {
 	static const struct value pairs[] = {
@@ -277,11 +300,12 @@ void format_level(FILE *out, struct json_object *level)
 		{"state", "state", VALUE_TEXT},
 		{"volumes", "volumes", VALUE_COUNT},
 		{"created", "created_at", VALUE_TEXT},
-		{"destroyed", "destroyed_at", VALUE_TEXT},
+		{"destroyed", "destroyed_at", VALUE_OPTIONAL},
 		{"fingerprint", "fingerprint", VALUE_TEXT},
 	};
 
 	PAIRS(out, level, pairs);
+	put_volumes(out, array_of(level, "volumes"), "");
 	put_certificate_below(out, level);
 }
 
@@ -312,7 +336,7 @@ void format_volume(FILE *out, struct json_object *volume)
 		{"cipher", "cipher", VALUE_TEXT},
 		{"data offset", "data_offset_bytes", VALUE_TEXT},
 		{"created", "created_at", VALUE_TEXT},
-		{"destroyed", "destroyed_at", VALUE_TEXT},
+		{"destroyed", "destroyed_at", VALUE_OPTIONAL},
 		{"fingerprint", "fingerprint", VALUE_TEXT},
 	};
 
@@ -342,9 +366,12 @@ static void put_summary(FILE *out, struct json_object *c)
 	}
 	(void)fputs(" was destroyed at ", out);
 	format_text(out, format_member(c, "completed_at"));
-	(void)fprintf(out,
-		": %" PRIu64 " of %" PRIu64 " consumers confirmed the wipe, erase class ", acked,
-		acked + silent);
+	if (acked + silent)
+		(void)fprintf(out, ": %" PRIu64 " of %" PRIu64 " consumers confirmed the wipe",
+			acked, acked + silent);
+	else
+		(void)fputs(": no consumer was connected", out);
+	(void)fputs(", erase class ", out);
 	format_text(out, format_member(c, "erase_class"));
 	(void)fputs(", verification ", out);
 	format_text(out, format_member(verification, "result"));
@@ -360,20 +387,6 @@ static void put_requester(FILE *out, struct json_object *c)
 	(void)snprintf(line, sizeof(line), "%s (uid %s)", format_member(requester, "user"),
 		format_member(requester, "uid"));
 	put_pair(out, "requester", line);
-}
-
-static void put_destroyed_volumes(FILE *out, struct json_object *volumes)
-{
-	for (size_t i = 0; i < length_of(volumes); i++) {
-		struct json_object *v = json_object_array_get_idx(volumes, i);
-		char size[FORMAT_SIZE_BYTES];
-		(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, i ? "" : "volumes");
-		format_text(out, format_member(v, "uuid"));
-		(void)fprintf(out, "  key %s  %s  ", format_member(v, "fingerprint"),
-			format_size(size, format_count(v, "size_bytes")));
-		format_text(out, format_member(v, "path"));
-		(void)fputc('\n', out);
-	}
 }
 
 static void put_exports(FILE *out, struct json_object *c)
@@ -409,13 +422,18 @@ void format_certificate(FILE *out, struct json_object *c)
 	static const struct value proof[] = {
 		{"erase class", "erase_class", VALUE_TEXT},
 		{"", "erase_class_reason", VALUE_TEXT},
-		{"verification", "verification", VALUE_TEXT},
-		{"audit head", "audit_head", VALUE_TEXT},
 	};
+	static const struct value checks[] = {
+		{"verification", "result", VALUE_TEXT},
+		{"", "checked", VALUE_OPTIONAL},
+		{"", "erase_error", VALUE_OPTIONAL},
+	};
+	struct json_object *verification = NULL;
 
+	(void)json_object_object_get_ex(c, "verification", &verification);
 	put_summary(out, c);
 	PAIRS(out, c, head);
-	put_destroyed_volumes(out, array_of(c, "volumes"));
+	put_volumes(out, array_of(c, "volumes"), "volumes");
 	put_requester(out, c);
 	PAIRS(out, c, times);
 	put_processes(out, "confirmed", array_of(c, "acknowledged"));
@@ -423,6 +441,8 @@ void format_certificate(FILE *out, struct json_object *c)
 	put_processes(out, "ended before", array_of(c, "exited"));
 	put_exports(out, c);
 	PAIRS(out, c, proof);
+	PAIRS(out, verification, checks);
+	put_pair(out, "audit head", format_member(c, "audit_head"));
 }
 
 static bool is_one_of(const char *key, const char *const *keys)

@@ -6,7 +6,6 @@
 #ifndef KEYD_KEYADM_FORMAT_H
 #define KEYD_KEYADM_FORMAT_H
 
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 

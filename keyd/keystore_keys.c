@@ -123,7 +123,7 @@ static void forget_level_key(const struct keystore *ks, const char *level)
 	int dir_fd = store_open_level_dir(ks, level);
 	if (dir_fd < 0)
 		return;
-	if (durable_erase(dir_fd, LEVEL_KEY_FILE))
+	if (durable_erase(dir_fd, LEVEL_KEY_FILE, true))
 		log_error("level %s was not created, but its key file may have stayed", level);
 	(void)close(dir_fd);
 }
@@ -368,7 +368,7 @@ static int write_volume(const struct keystore *ks, const struct volume_draft *dr
 		return dir_fd;
 	store_volume_file(name, draft->volume->uuid, VOLUME_KEY_SUFFIX);
 	int rc = durable_write(dir_fd, name, draft->sealed, draft->sealed_bytes);
-	if (rc && durable_erase(dir_fd, name))
+	if (rc && durable_erase(dir_fd, name, true))
 		log_error("volume %s was not created, but its key file may have stayed",
 			draft->volume->uuid);
 	(void)close(dir_fd);

@@ -56,7 +56,7 @@ static bool exists(int dir_fd, const char *name)
 static int erase_temporary(void *unused, int dir_fd, const char *name)
 {
 	(void)unused;
-	if (durable_is_temporary(name) && durable_erase(dir_fd, name))
+	if (durable_is_temporary(name) && durable_erase(dir_fd, name, true))
 		log_warning("cannot erase %s, left over from a crash", name);
 	return 0;
 }

@@ -101,6 +101,7 @@ static const struct message messages[] = {
 	MESSAGE(RESTORE, revoke),
 	MESSAGE_BARE(PING),
 	MESSAGE_BARE(PONG),
+	MESSAGE_BARE(RESTORE_ACK),
 	MESSAGE(INIT, init),
 	MESSAGE_BARE(STATUS),
 	MESSAGE(LEVEL_CREATE, level),

@@ -7,7 +7,8 @@
 #include "clock.h"
 #include "log.h"
 
-static struct revocation_target *find_target(struct revocation *rev, const struct consumer *consumer)
+static struct revocation_target *find_target(
+	struct revocation *rev, const struct consumer *consumer)
 {
 	for (size_t i = 0; i < rev->target_count; i++) {
 		if (rev->targets[i].consumer == consumer)
@@ -34,8 +35,7 @@ static void remove_target(struct revocation *rev, struct revocation_target *targ
 	*target = rev->targets[--rev->target_count];
 }
 
-static void answer(
-	struct revocation_target *target, enum certificate_answer what, uint32_t wiped)
+static void answer(struct revocation_target *target, enum certificate_answer what, uint32_t wiped)
 {
 	target->answered = true;
 	target->answer = what;
@@ -43,22 +43,22 @@ static void answer(
 	target->consumer = NULL;
 }
 
-/* REVOKE or RESTORE. A consumer that has no room for it is cut off, and told when it comes back. */
-static void tell(struct keyd *keyd, struct consumer *consumer, uint16_t type, uint32_t serial,
-	const struct scope *scope, enum proto_reason reason)
+/* A consumer that has no room for it is cut off, and told when it comes back. */
+static void tell(struct keyd *keyd, const struct revocation *rev, struct consumer *consumer)
 {
-	struct proto_msg msg = {.type = type, .serial = serial};
+	struct proto_msg msg = {.type = rev->type, .serial = rev->serial};
 
-	msg.revoke.reason = reason;
-	memcpy(msg.revoke.level, scope->level->name, sizeof(msg.revoke.level));
-	if (scope->volume)
-		memcpy(msg.revoke.uuid, scope->volume->uuid, sizeof(msg.revoke.uuid));
+	msg.revoke.reason = rev->reason;
+	memcpy(msg.revoke.level, rev->scope.level->name, sizeof(msg.revoke.level));
+	if (rev->scope.volume)
+		memcpy(msg.revoke.uuid, rev->scope.volume->uuid, sizeof(msg.revoke.uuid));
 	(void)session_send(keyd, &consumer->session, &msg, -1);
 }
 
-static void tell_revoke(struct keyd *keyd, const struct revocation *rev, struct consumer *consumer)
+/* Until then a tgtd may come back to a keyd that has just started, with keys that it holds. */
+static int64_t settled_ms(const struct keyd *keyd, const struct revocation *rev)
 {
-	tell(keyd, consumer, PROTO_REVOKE, rev->serial, &rev->scope, rev->reason);
+	return rev->type == PROTO_REVOKE ? keyd->settle_until_ms : 0;
 }
 
 void revocation_start(struct keyd *keyd, struct revocation *rev)
@@ -66,8 +66,8 @@ void revocation_start(struct keyd *keyd, struct revocation *rev)
 	rev->serial = ++keyd->next_serial;
 	rev->target_count = 0;
 	rev->deadline_ms = clock_now_ms() + (int64_t)keyd->config.revoke_timeout_s * 1000;
-	if (rev->deadline_ms < keyd->settle_until_ms)
-		rev->deadline_ms = keyd->settle_until_ms;
+	if (rev->deadline_ms < settled_ms(keyd, rev))
+		rev->deadline_ms = settled_ms(keyd, rev);
 	rev->next = keyd->revocations;
 	keyd->revocations = rev;
 
@@ -78,37 +78,27 @@ void revocation_start(struct keyd *keyd, struct revocation *rev)
 		/* Everyone who is connected: after a restart of keyd one may hold keys that it has
 		 * not told this keyd of yet. */
 		bool connected = consumer->session.fd >= 0 && consumer->greeted;
-		if (!connected && !consumer_holds(consumer, &rev->scope))
+		bool holds = rev->type == PROTO_REVOKE && consumer_holds(consumer, &rev->scope);
+		if (!connected && !holds)
 			continue;
 		(void)add_target(rev, consumer); /* there is room for every session */
 		if (connected)
-			tell_revoke(keyd, rev, consumer);
-	}
-}
-
-void revocation_restore(struct keyd *keyd, const struct level *level)
-{
-	struct level *scope_level = keystore_level(&keyd->store, level->name);
-	const struct scope scope = {.level = scope_level};
-
-	for (size_t i = 0; i < keyd->session_count; i++) {
-		struct consumer *consumer = consumer_of(keyd->sessions[i]);
-		if (consumer && consumer->session.fd >= 0 && consumer->greeted)
-			tell(keyd, consumer, PROTO_RESTORE, ++keyd->next_serial, &scope,
-				PROTO_REASON_SUSPEND);
+			tell(keyd, rev, consumer);
 	}
 }
 
 void revocation_on_hello(struct keyd *keyd, struct consumer *consumer)
 {
 	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		if (rev->type == PROTO_RESTORE && !find_target(rev, consumer))
+			continue; /* it is about to ask anyway */
 		if (!find_target(rev, consumer) && !add_target(rev, consumer)) {
 			log_warning("too many consumers come and go: cutting off pid %d",
 				(int)consumer->session.peer.pid);
 			consumer->session.ending = true;
 			return;
 		}
-		tell_revoke(keyd, rev, consumer);
+		tell(keyd, rev, consumer);
 	}
 }
 
@@ -123,18 +113,19 @@ void revocation_replace(struct keyd *keyd, struct consumer *former, struct consu
 	}
 }
 
-bool revocation_on_ack(
-	struct keyd *keyd, struct consumer *consumer, uint32_t serial, uint32_t wiped)
+bool revocation_on_ack(struct keyd *keyd, struct consumer *consumer, uint16_t type, uint32_t serial,
+	uint32_t wiped)
 {
 	struct revocation *rev = keyd->revocations;
 
-	while (rev && rev->serial != serial)
+	while (rev && (rev->serial != serial || rev->type != type))
 		rev = rev->next;
 	struct revocation_target *target = rev ? find_target(rev, consumer) : NULL;
 	if (!target)
 		return false;
 	answer(target, CERTIFICATE_ACKNOWLEDGED, wiped);
-	consumer_drop_held(consumer, &rev->scope);
+	if (type == PROTO_REVOKE)
+		consumer_drop_held(consumer, &rev->scope);
 	return true;
 }
 
@@ -169,7 +160,7 @@ static bool can_end(const struct keyd *keyd, const struct revocation *rev, int64
 {
 	if (now_ms >= rev->deadline_ms)
 		return true;
-	return now_ms >= keyd->settle_until_ms && all_answered(rev);
+	return now_ms >= settled_ms(keyd, rev) && all_answered(rev);
 }
 
 static void end(struct keyd *keyd, struct revocation **link)
@@ -194,7 +185,8 @@ int64_t revocation_tick(struct keyd *keyd, int64_t now_ms)
 			end(keyd, link);
 			continue;
 		}
-		int64_t due_ms = all_answered(*link) ? keyd->settle_until_ms : (*link)->deadline_ms;
+		int64_t due_ms =
+			all_answered(*link) ? settled_ms(keyd, *link) : (*link)->deadline_ms;
 		if (!next_ms || due_ms < next_ms)
 			next_ms = due_ms;
 		link = &(*link)->next;

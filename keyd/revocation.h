@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
 /*
- * Telling every consumer to wipe keys, and waiting, bounded, until each has answered or its process
- * has ended. Suspension (admin.c) and destruction (destroy.c) are built on it.
+ * Telling every consumer to wipe keys, or that it may ask for them again, and waiting, bounded, until
+ * each has answered or its process has ended. Suspending and resuming (suspend.c) and destroying
+ * (destroy.c) are built on it.
  */
 #ifndef KEYD_REVOCATION_H
 #define KEYD_REVOCATION_H
@@ -24,6 +25,7 @@ struct revocation_target {
 
 struct revocation {
 	struct revocation *next;
+	uint16_t type; /* PROTO_REVOKE or PROTO_RESTORE */
 	struct scope scope;
 	enum proto_reason reason;
 	uint32_t serial;
@@ -34,11 +36,8 @@ struct revocation {
 	void (*done)(struct keyd *keyd, struct revocation *rev);
 };
 
-/* Sends REVOKE to every consumer that said HELLO. rev's scope, reason and done are set. */
+/* Sends rev's type to every consumer that said HELLO. rev's type, scope, reason and done are set. */
 void revocation_start(struct keyd *keyd, struct revocation *rev);
-
-/* Tells every consumer that the level's keys may be asked for again. */
-void revocation_restore(struct keyd *keyd, const struct level *level);
 
 /* A consumer said HELLO while revocations are under way: it is told too. */
 void revocation_on_hello(struct keyd *keyd, struct consumer *consumer);
@@ -46,9 +45,12 @@ void revocation_on_hello(struct keyd *keyd, struct consumer *consumer);
 /* consumer is the new connection of the process that lost its session former: it answers for it. */
 void revocation_replace(struct keyd *keyd, struct consumer *former, struct consumer *consumer);
 
-/* The consumer's process holds none of the keys any more. False: no revocation with this serial. */
-bool revocation_on_ack(
-	struct keyd *keyd, struct consumer *consumer, uint32_t serial, uint32_t wiped);
+/*
+ * REVOKE_ACK: the consumer's process holds none of the keys any more; RESTORE_ACK: it has asked for
+ * them and has its answers. type is what is acknowledged. False: no revocation with this serial.
+ */
+bool revocation_on_ack(struct keyd *keyd, struct consumer *consumer, uint16_t type, uint32_t serial,
+	uint32_t wiped);
 
 /* The consumer's process has ended, and its keys with it. */
 void revocation_on_exit(struct keyd *keyd, struct consumer *consumer);

@@ -47,14 +47,33 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	free(s);
 }
 
-int suspend_start(struct keyd *keyd, struct level *level, struct admin *admin, uint32_t serial)
+static void on_restored(struct keyd *keyd, struct revocation *rev)
 {
-	struct suspension *s = calloc(1, sizeof(*s));
+	struct suspension *s = (struct suspension *)rev;
+	struct level *level = rev->scope.level;
+	char names[PROTO_MESSAGE_BYTES - 128];
+
+	size_t missing = revocation_missing(rev, names, sizeof(names));
+	level->busy = false;
+	struct json_object *json = inventory_level(keyd, level, true);
+	if (missing)
+		admin_answer_waiting(keyd, &s->waiting, PROTO_UNPROVEN, json,
+			"level %s is active, but %zu did not confirm to have its keys back: %s; "
+			"look into its log",
+			level->name, missing, names);
+	else
+		admin_answer_waiting(
+			keyd, &s->waiting, PROTO_OK, json, "level %s is active", level->name);
+	free(s);
+}
+
+static int start(struct keyd *keyd, struct suspension *s, struct level *level, struct admin *admin,
+	uint32_t serial)
+{
 	if (!s)
 		return -ENOMEM;
 	s->rev.scope.level = level;
 	s->rev.reason = PROTO_REASON_SUSPEND;
-	s->rev.done = on_revoked;
 	s->requester = (struct peer){
 		.pid = admin->session.peer.pid,
 		.uid = admin->session.peer.uid,
@@ -62,6 +81,27 @@ int suspend_start(struct keyd *keyd, struct level *level, struct admin *admin, u
 	};
 	level->busy = true;
 	admin_wait(admin, &s->waiting, serial);
-	revocation_start(keyd, &s->rev); /* it frees s */
+	revocation_start(keyd, &s->rev); /* done() frees s */
 	return 0;
+}
+
+static struct suspension *new_suspension(
+	uint16_t type, void (*done)(struct keyd *keyd, struct revocation *rev))
+{
+	struct suspension *s = calloc(1, sizeof(*s));
+	if (s) {
+		s->rev.type = type;
+		s->rev.done = done;
+	}
+	return s;
+}
+
+int suspend_start(struct keyd *keyd, struct level *level, struct admin *admin, uint32_t serial)
+{
+	return start(keyd, new_suspension(PROTO_REVOKE, on_revoked), level, admin, serial);
+}
+
+int resume_start(struct keyd *keyd, struct level *level, struct admin *admin, uint32_t serial)
+{
+	return start(keyd, new_suspension(PROTO_RESTORE, on_restored), level, admin, serial);
 }

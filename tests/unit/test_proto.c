@@ -83,7 +83,7 @@ static const struct row layout[] = {
 	ROW(KEY, 20, 64, "bytes", key, key),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 30, TYPE_MAX = 70 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 31, TYPE_MAX = 70 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 

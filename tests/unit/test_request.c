@@ -241,6 +241,10 @@ static void verify_tells_the_first_difference(void **state)
 	data[600001] ^= 1;
 	assert_int_equal(run(REQUEST_VERIFY, 0, len, data), OUTCOME_MISCOMPARE);
 	assert_int_equal(req.miscompare_byte, 300002);
+	assert_int_equal(run(REQUEST_VERIFY, 0, MEDIUM_BYTES, NULL), OUTCOME_GOOD);
+	vol.read = -EIO;
+	vol.fail_at = MEDIUM_BYTES - 1; /* beyond the first slices */
+	assert_int_equal(run(REQUEST_VERIFY, 0, MEDIUM_BYTES, NULL), OUTCOME_READ_ERROR);
 	free(data);
 	free(sent);
 }

@@ -62,7 +62,7 @@ static void a_read_past_the_end_is_an_error_not_a_short_read(void **state)
 	store_close(s);
 }
 
-static void a_second_opener_is_refused_unless_shared(void **state)
+static void a_second_opener_is_refused_unless_both_share(void **state)
 {
 	const struct store_flags shared = {.shared = true};
 	struct store *a, *b;
@@ -70,8 +70,12 @@ static void a_second_opener_is_refused_unless_shared(void **state)
 	(void)state;
 	assert_int_equal(store_open_file(path, plain_flags, &a), 0);
 	assert_int_equal(store_open_file(path, plain_flags, &b), -EBUSY);
+	assert_int_equal(store_open_file(path, shared, &b), -EBUSY); /* a does not share */
+	store_close(a);
+	assert_int_equal(store_open_file(path, shared, &a), 0);
 	assert_int_equal(store_open_file(path, shared, &b), 0);
 	store_close(b);
+	assert_int_equal(store_open_file(path, plain_flags, &b), -EBUSY);
 	store_close(a);
 	assert_int_equal(store_open_file(path, plain_flags, &a), 0);
 	store_close(a);
@@ -131,7 +135,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_FILE(what_is_written_is_read),
 		ON_FILE(a_read_past_the_end_is_an_error_not_a_short_read),
-		ON_FILE(a_second_opener_is_refused_unless_shared),
+		ON_FILE(a_second_opener_is_refused_unless_both_share),
 		ON_FILE(only_files_and_block_devices_are_stores),
 		ON_FILE(after_a_failed_flush_nothing_is_called_durable),
 		ON_FILE(a_full_disk_says_so),
