@@ -25,7 +25,7 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c sess
 	luks_format.c suspend.c destroy.c erasure.c certificate.c ledger.c audit.c durable.c jsonhelp.c \
 	text.c log.c)
 KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c \
-	keyadm_destroy.c keyadm_format.c keyadm_text.c client.c text.c)
+	keyadm_destroy.c keyadm_format.c client.c text.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
@@ -51,7 +51,7 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -D_GNU_SOURCE -Ikeyd
 ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
 
 CRYPTO_LIBS := -lcrypto
-PLUGIN_LIBS := -lcryptsetup -lcrypto -lpthread
+PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto -lpthread
 KEYD_LIBS   := -lcryptsetup -lcrypto -ljson-c -linih -lsystemd
 KEYADM_LIBS := -lcrypto -ljson-c
 

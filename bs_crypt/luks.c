@@ -2,10 +2,12 @@
 #include "luks.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <json-c/json.h>
 #include <libcryptsetup.h>
 
 struct luks {
@@ -21,18 +23,47 @@ static void drop_log(int level, const char *message, void *data)
 	(void)data;
 }
 
+static bool says(struct json_object *object, const char *member, const char *expected)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, member, &value) &&
+	       json_object_is_type(value, json_type_string) &&
+	       !strcmp(json_object_get_string(value), expected);
+}
+
+/* One plain crypt segment to the end of the store, and nothing that the library would not tell. */
+static bool one_plain_segment(struct json_object *header)
+{
+	struct json_object *segments, *segment, *integrity;
+
+	return json_object_object_get_ex(header, "segments", &segments) &&
+	       json_object_object_length(segments) == 1 &&
+	       json_object_object_get_ex(segments, "0", &segment) &&
+	       says(segment, "type", "crypt") && says(segment, "size", "dynamic") &&
+	       says(segment, "iv_tweak", "0") &&
+	       !json_object_object_get_ex(segment, "integrity", &integrity);
+}
+
+static int check_segments(struct crypt_device *device)
+{
+	const char *text;
+	int rc = crypt_dump_json(device, &text, 0);
+	struct json_object *header = rc ? NULL : json_tokener_parse(text);
+
+	if (!rc && !one_plain_segment(header))
+		rc = -EKEYREJECTED;
+	json_object_put(header);
+	return rc;
+}
+
 static int read_segment(struct crypt_device *device, struct luks_segment *segment)
 {
-	struct crypt_params_integrity integrity = {0};
 	const char *uuid = crypt_get_uuid(device);
 	const char *cipher = crypt_get_cipher(device);
 	const char *mode = crypt_get_cipher_mode(device);
 
 	if (!uuid || !cipher || !mode)
-		return -EINVAL;
-	if (!crypt_get_integrity_info(device, &integrity) && integrity.integrity)
-		return -EINVAL;
-	if (crypt_get_iv_offset(device))
 		return -EINVAL;
 
 	int n = snprintf(segment->cipher, sizeof(segment->cipher), "%s-%s", cipher, mode);
@@ -61,6 +92,8 @@ int luks_read(int fd, struct luks **luks)
 		crypt_set_log_callback(l->device, drop_log, NULL);
 		rc = crypt_load(l->device, CRYPT_LUKS2, NULL);
 	}
+	if (!rc)
+		rc = check_segments(l->device);
 	if (!rc)
 		rc = read_segment(l->device, &l->segment);
 	if (rc) {

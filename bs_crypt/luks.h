@@ -23,8 +23,9 @@ struct luks_segment {
 };
 
 /*
- * Reads the header of the file open as fd. The caller owns *luks. -EINVAL: no LUKS2 header, or one
- * with integrity protection, an IV offset or overlong names, none of which tgt-crypt volumes have.
+ * Reads the header of the file open as fd. The caller owns *luks. -EINVAL: no LUKS2 header.
+ * -EKEYREJECTED: one with several segments, integrity protection or an IV offset, none of which
+ * tgt-crypt volumes have.
  */
 int luks_read(int fd, struct luks **luks) __attribute__((warn_unused_result));
 

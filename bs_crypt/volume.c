@@ -238,7 +238,11 @@ static int open_header(struct volume *vol, uint32_t block_bytes, char *why, size
 	int rc = luks_read(vol->store->fd, &vol->luks);
 
 	if (rc) {
-		(void)snprintf(why, n, "no LUKS2 volume: make one with 'keyadm volume create'");
+		(void)snprintf(why, n,
+			rc == -EKEYREJECTED
+				? "the LUKS2 header has another segment or an IV offset: it was "
+				  "changed; restore it from a backup"
+				: "no LUKS2 volume: make one with 'keyadm volume create'");
 		return rc;
 	}
 	uint32_t sector_bytes = luks_segment(vol->luks)->sector_bytes;

@@ -12,7 +12,7 @@
 #include "policy.h"
 
 enum {
-	IDLE_MS = 300 * 1000,  /* keyadm may be writing a volume's header meanwhile */
+	IDLE_MS = 300 * 1000,   /* keyadm may be writing a volume's header meanwhile */
 	STALLED_MS = 30 * 1000, /* without reading on */
 };
 

@@ -12,8 +12,8 @@
 #include "log.h"
 #include "text.h"
 
-void request_answer(struct request *r, enum proto_status status, struct json_object *json,
-	const char *fmt, ...)
+void request_answer(
+	struct request *r, enum proto_status status, struct json_object *json, const char *fmt, ...)
 {
 	char message[PROTO_MESSAGE_BYTES];
 	va_list ap;
@@ -34,7 +34,8 @@ struct level *request_find_level(struct request *r)
 	}
 	struct level *level = keystore_level(&r->keyd->store, name);
 	if (!level)
-		request_answer(r, PROTO_NOT_FOUND, NULL, "there is no level %s: see keyadm level list",
+		request_answer(r, PROTO_NOT_FOUND, NULL,
+			"there is no level %s: see keyadm level list",
 			text_is_level_name(name) ? name : "of this name");
 	return level;
 }
@@ -42,31 +43,30 @@ struct level *request_find_level(struct request *r)
 bool request_audit_before(struct request *r, const char *event, const char *level,
 	const struct volume *volume, const char *detail)
 {
-	int rc = audit_append(&r->keyd->audit,
-		&(struct audit_event){.event = event,
-			.by = &r->admin->session.peer,
-			.level = level,
-			.volume = volume ? volume->uuid : NULL,
-			.path = volume ? volume->path : NULL,
-			.detail = detail,
-			.result = "ok"});
+	int rc = audit_append(&r->keyd->audit, &(struct audit_event){.event = event,
+						       .by = &r->admin->session.peer,
+						       .level = level,
+						       .volume = volume ? volume->uuid : NULL,
+						       .path = volume ? volume->path : NULL,
+						       .detail = detail,
+						       .result = "ok"});
 	if (rc)
 		request_answer(r, PROTO_FAILED, NULL,
 			"nothing was done: the audit log cannot be written: %s", strerror(-rc));
 	return !rc;
 }
 
-void request_audit_failure(
-	struct request *r, const char *event, const char *level, const struct volume *volume, int rc)
+void request_audit_failure(struct request *r, const char *event, const char *level,
+	const struct volume *volume, int rc)
 {
-	if (audit_append(&r->keyd->audit,
-		    &(struct audit_event){.event = event,
-			    .by = &r->admin->session.peer,
-			    .level = level,
-			    .volume = volume ? volume->uuid : NULL,
-			    .detail = strerror(-rc),
-			    .result = "failed"}))
-		log_error("%s failed (%s), and the audit log does not say so", event, strerror(-rc));
+	if (audit_append(&r->keyd->audit, &(struct audit_event){.event = event,
+						  .by = &r->admin->session.peer,
+						  .level = level,
+						  .volume = volume ? volume->uuid : NULL,
+						  .detail = strerror(-rc),
+						  .result = "failed"}))
+		log_error(
+			"%s failed (%s), and the audit log does not say so", event, strerror(-rc));
 }
 
 void request_init(struct request *r)
@@ -86,7 +86,8 @@ void request_init(struct request *r)
 	int rc = keystore_init(&r->keyd->store, custody);
 	if (rc) {
 		request_audit_failure(r, "init", NULL, NULL, rc);
-		request_answer(r, PROTO_FAILED, NULL, "cannot make the key store: %s", strerror(-rc));
+		request_answer(
+			r, PROTO_FAILED, NULL, "cannot make the key store: %s", strerror(-rc));
 		return;
 	}
 	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is initialized");
@@ -103,11 +104,10 @@ void request_audit(struct request *r)
 {
 	if (!request_audit_before(r, "audit-read", NULL, NULL, NULL))
 		return;
-	int fd = openat(
-		r->keyd->store.dir_fd, AUDIT_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(r->keyd->store.dir_fd, AUDIT_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0) {
-		request_answer(r, PROTO_FAILED, NULL, "cannot read the audit log: %s",
-			strerror(errno));
+		request_answer(
+			r, PROTO_FAILED, NULL, "cannot read the audit log: %s", strerror(errno));
 		return;
 	}
 	admin_answer_file(r->keyd, r->admin, r->msg.serial, fd, r->keyd->audit.size_bytes);
@@ -127,8 +127,9 @@ void request_audit_verify(struct request *r)
 	}
 	struct json_object *json = inventory_audit(&verdict);
 	if (verdict.first_bad_line)
-		request_answer(r, PROTO_DAMAGED, json, "the audit log is broken at line %" PRIu64 ": %s",
-			verdict.first_bad_line, verdict.reason);
+		request_answer(r, PROTO_DAMAGED, json,
+			"the audit log is broken at line %" PRIu64 ": %s", verdict.first_bad_line,
+			verdict.reason);
 	else if (verdict.torn || strcmp(verdict.head, r->keyd->audit.head))
 		request_answer(r, PROTO_DAMAGED, json,
 			"the audit log does not end with the last record that keyd wrote");

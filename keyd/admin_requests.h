@@ -23,8 +23,8 @@ bool request_audit_before(struct request *r, const char *event, const char *leve
 	const struct volume *volume, const char *detail);
 
 /* Records that what was decided could not be done. */
-void request_audit_failure(
-	struct request *r, const char *event, const char *level, const struct volume *volume, int rc);
+void request_audit_failure(struct request *r, const char *event, const char *level,
+	const struct volume *volume, int rc);
 
 void request_init(struct request *r);
 void request_status(struct request *r);

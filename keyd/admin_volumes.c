@@ -91,7 +91,8 @@ static struct level *level_to_fill(struct request *r)
 	struct level *level = keystore_level(&r->keyd->store, name);
 	if (!level) {
 		request_answer(r, PROTO_NOT_FOUND, NULL,
-			"there is no such level: a security administrator makes it with keyadm level "
+			"there is no such level: a security administrator makes it with keyadm "
+			"level "
 			"create");
 		return NULL;
 	}
@@ -100,8 +101,8 @@ static struct level *level_to_fill(struct request *r)
 	enum proto_status status = level->state == KEY_SUSPENDED ? PROTO_SUSPENDED
 				   : level->state == KEY_DAMAGED ? PROTO_DAMAGED
 								 : PROTO_DESTROYED;
-	request_answer(r, status, NULL, "level %s is %s", level->name,
-		keystore_state_name(level->state));
+	request_answer(
+		r, status, NULL, "level %s is %s", level->name, keystore_state_name(level->state));
 	return NULL;
 }
 
@@ -267,16 +268,18 @@ void request_volume_destroy(struct request *r)
 	enum key_state state = keystore_volume_state(volume);
 	if (volume->level->busy) {
 		request_answer(r, PROTO_BUSY, NULL,
-			"level %s or a volume of it is being suspended or destroyed: try again when "
+			"level %s or a volume of it is being suspended or destroyed: try again "
+			"when "
 			"that is done",
 			volume->level->name);
 		return;
 	}
-	if ((state == KEY_DESTROYED || volume->level->state == KEY_DESTROYING) && is_unfit(r, volume))
+	if ((state == KEY_DESTROYED || volume->level->state == KEY_DESTROYING) &&
+		is_unfit(r, volume))
 		return;
-	enum proto_status status = destroy_start(r->keyd,
-		&(struct scope){.level = volume->level, .volume = volume}, r->admin, r->msg.serial,
-		message);
+	enum proto_status status =
+		destroy_start(r->keyd, &(struct scope){.level = volume->level, .volume = volume},
+			r->admin, r->msg.serial, message);
 	if (status != PROTO_OK)
 		request_answer(r, status, NULL, "%s", message);
 }

@@ -175,8 +175,9 @@ static int record_findings(struct audit *audit, const struct audit_verdict *v)
 	int rc = 0;
 
 	if (v->torn) {
-		log_warning("the audit log ended in half a line, as after a crash: moved to "
-			    AUDIT_FILE ".torn-*");
+		log_warning(
+			"the audit log ended in half a line, as after a crash: moved to " AUDIT_FILE
+			".torn-*");
 		rc = audit_append(audit,
 			&(struct audit_event){.event = "audit-torn-line", .result = "repaired"});
 	}
@@ -184,9 +185,9 @@ static int record_findings(struct audit *audit, const struct audit_verdict *v)
 		(void)snprintf(detail, sizeof(detail), "line %" PRIu64 ": %s", v->first_bad_line,
 			v->reason);
 		log_error("the audit log is broken at %s", detail);
-		rc = audit_append(audit, &(struct audit_event){.event = "audit-broken",
-						 .detail = detail,
-						 .result = "failed"});
+		rc = audit_append(audit,
+			&(struct audit_event){
+				.event = "audit-broken", .detail = detail, .result = "failed"});
 	}
 	return rc;
 }
@@ -199,8 +200,8 @@ int audit_open(struct audit *audit, int dir_fd)
 	int rc = audit_verify(dir_fd, &v);
 	if (rc)
 		return rc;
-	audit->fd = openat(dir_fd, AUDIT_FILE,
-		O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	audit->fd = openat(
+		dir_fd, AUDIT_FILE, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (audit->fd < 0)
 		return -errno;
 	rc = fsync(dir_fd) ? -errno : 0;
@@ -264,7 +265,8 @@ static ssize_t format_line(
 	int rc = hash_record(json, len, hash);
 	if (rc)
 		return rc;
-	return snprintf(line, LINE_BYTES_MAX, "%.*s%s%s%s", (int)len, json, hash_key, hash, line_end);
+	return snprintf(
+		line, LINE_BYTES_MAX, "%.*s%s%s%s", (int)len, json, hash_key, hash, line_end);
 }
 
 int audit_append(struct audit *audit, const struct audit_event *event)

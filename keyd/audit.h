@@ -30,13 +30,13 @@ struct audit {
 
 /* One decision. Strings are borrowed; NULL or empty ones are left out. */
 struct audit_event {
-	const char *event;       /* "level-create", "attach", … */
-	const struct peer *by;   /* NULL: keyd itself */
+	const char *event;     /* "level-create", "attach", … */
+	const struct peer *by; /* NULL: keyd itself */
 	const char *level;
-	const char *volume;      /* UUID */
+	const char *volume; /* UUID */
 	const char *path;
 	const char *detail;
-	const char *result;      /* "ok", "denied", … */
+	const char *result; /* "ok", "denied", … */
 };
 
 struct audit_verdict {

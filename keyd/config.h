@@ -8,9 +8,9 @@
 #include "log.h"
 #include "policy.h"
 
-#define CONFIG_DEFAULT_FILE "/etc/keyd/keyd.conf"
-#define CONFIG_DEFAULT_STATE "/var/lib/keyd"
-#define CONFIG_DEFAULT_SOCKET "/run/keyd/keyd.sock"
+#define CONFIG_DEFAULT_FILE         "/etc/keyd/keyd.conf"
+#define CONFIG_DEFAULT_STATE        "/var/lib/keyd"
+#define CONFIG_DEFAULT_SOCKET       "/run/keyd/keyd.sock"
 #define CONFIG_DEFAULT_ADMIN_SOCKET "/run/keyd/admin.sock"
 
 enum { CONFIG_REVOKE_TIMEOUT_S = 5, CONFIG_REVOKE_TIMEOUT_S_MAX = 600, CONFIG_ERROR_BYTES = 512 };

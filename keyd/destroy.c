@@ -23,7 +23,7 @@ struct destroy {
 	struct json_object *certificate; /* owned; complete only at the end */
 	struct erasure_progress progress;
 	unsigned attempts; /* at erasing, before this one */
-	bool erasing; /* the consumers have answered */
+	bool erasing;      /* the consumers have answered */
 	struct admin_waiting waiting;
 	struct peer requester; /* for the audit log; owns nothing */
 	bool resumed;          /* after a restart: nobody of this run asked for it */
@@ -39,13 +39,13 @@ static int audit(struct keyd *keyd, const struct destroy *d, const char *event, 
 {
 	const struct scope *scope = &d->rev.scope;
 
-	return audit_append(&keyd->audit,
-		&(struct audit_event){.event = event,
-			.by = d->resumed ? NULL : &d->requester,
-			.level = scope->level->name,
-			.volume = scope->volume ? scope->volume->uuid : NULL,
-			.detail = detail,
-			.result = result});
+	return audit_append(
+		&keyd->audit, &(struct audit_event){.event = event,
+				      .by = d->resumed ? NULL : &d->requester,
+				      .level = scope->level->name,
+				      .volume = scope->volume ? scope->volume->uuid : NULL,
+				      .detail = detail,
+				      .result = result});
 }
 
 static void set_state(const struct scope *scope, enum key_state state, int64_t destroyed_at)
@@ -419,8 +419,7 @@ void destroy_resume_all(struct keyd *keyd)
 		struct level *level = keyd->store.levels[i];
 		resume(keyd, &(struct scope){.level = level});
 		for (size_t k = 0; !level->busy && k < level->volume_count; k++)
-			resume(keyd,
-				&(struct scope){.level = level, .volume = level->volumes[k]});
+			resume(keyd, &(struct scope){.level = level, .volume = level->volumes[k]});
 	}
 }
 

@@ -123,8 +123,8 @@ static void erase_one(int dir_fd, const char *name, struct erasure_progress *pro
  * Calls erase_one() for up to budget remnants, or counts them all when progress is NULL. Files that
  * resist do not use up the budget, or they would hide the others. Returns how many, or -errno.
  */
-static int64_t visit_remnants(int dir_fd, const struct scope *scope, unsigned budget,
-	struct erasure_progress *progress)
+static int64_t visit_remnants(
+	int dir_fd, const struct scope *scope, unsigned budget, struct erasure_progress *progress)
 {
 	const struct dirent *entry;
 	int64_t visited = 0;
@@ -207,8 +207,8 @@ static int try_key(const struct keystore *ks, const struct scope *scope)
 	rc = dir_fd;
 	if (dir_fd < 0)
 		goto out;
-	size_t key_bytes =
-		scope->volume->cipher ? scope->volume->cipher->key_bytes : cipher_default()->key_bytes;
+	size_t key_bytes = scope->volume->cipher ? scope->volume->cipher->key_bytes
+						 : cipher_default()->key_bytes;
 	rc = store_read_record(dir_fd, name, RECORD_VOLUME_KEY, level_key, scope->level->name,
 		scope->volume->uuid, &rec, key, key_bytes);
 	record_clear(&rec);

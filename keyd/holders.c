@@ -76,7 +76,8 @@ static struct json_object *table_json(const struct keyd *keyd)
 int holders_save(const struct keyd *keyd)
 {
 	struct json_object *json = table_json(keyd);
-	const char *text = json ? json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN) : NULL;
+	const char *text =
+		json ? json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN) : NULL;
 
 	int rc = -ENOMEM;
 	if (text)
@@ -106,8 +107,8 @@ static int restore_process(struct keyd *keyd, struct json_object *process)
 {
 	struct peer peer;
 
-	int rc = peer_reopen(&peer, (pid_t)json_number(process, "pid"), (uid_t)json_number(process, "uid"),
-		json_number(process, "start_time"));
+	int rc = peer_reopen(&peer, (pid_t)json_number(process, "pid"),
+		(uid_t)json_number(process, "uid"), json_number(process, "start_time"));
 	if (rc == -ESRCH || rc == -EINVAL || keyd->session_count == SESSIONS_MAX)
 		return 0;
 	if (rc)
@@ -150,8 +151,7 @@ int holders_load(struct keyd *keyd)
 	uint8_t *text;
 	size_t len_bytes;
 
-	int rc = durable_read(
-		keyd->store.dir_fd, HOLDERS_FILE, FILE_BYTES_MAX, &text, &len_bytes);
+	int rc = durable_read(keyd->store.dir_fd, HOLDERS_FILE, FILE_BYTES_MAX, &text, &len_bytes);
 	if (!rc) {
 		struct json_object *json = json_tokener_parse((const char *)text);
 		rc = restore(keyd, json, &readable);

@@ -91,16 +91,16 @@ struct json_object *inventory_status(const struct keyd *keyd)
 	const struct keystore *ks = &keyd->store;
 	struct json_object *json = json_object_new_object();
 
-	bool ok = json_add_bool(json, "initialized", ks->root != NULL) &&
-		  json_add_string(json, "custody", ks->custody ? ks->custody->name : "") &&
-		  json_add_string(
-			  json, "erase_class", ks->custody ? ks->custody->erase_class : "") &&
-		  json_add_string(json, "state_dir", ks->dir) &&
-		  json_add(json, "levels", level_counts(keyd)) &&
-		  json_add_number(json, "volumes", volume_count(keyd)) &&
-		  json_add(json, "consumers", consumers_json(keyd)) &&
-		  json_add_string(json, "audit_head", keyd->audit.head) &&
-		  json_add_string(json, "version", KEYD_VERSION);
+	bool ok =
+		json_add_bool(json, "initialized", ks->root != NULL) &&
+		json_add_string(json, "custody", ks->custody ? ks->custody->name : "") &&
+		json_add_string(json, "erase_class", ks->custody ? ks->custody->erase_class : "") &&
+		json_add_string(json, "state_dir", ks->dir) &&
+		json_add(json, "levels", level_counts(keyd)) &&
+		json_add_number(json, "volumes", volume_count(keyd)) &&
+		json_add(json, "consumers", consumers_json(keyd)) &&
+		json_add_string(json, "audit_head", keyd->audit.head) &&
+		json_add_string(json, "version", KEYD_VERSION);
 	return whole(ok, json);
 }
 
@@ -171,7 +171,8 @@ struct json_object *inventory_volume(
 		  json_add_time(json, "destroyed_at", volume->destroyed_at) &&
 		  json_add_string(json, "fingerprint", volume->fingerprint) &&
 		  json_add_bool(json, "resident", resident);
-	if (ok && details && volume->state == KEY_DESTROYED && volume->level->state != KEY_DESTROYED) {
+	if (ok && details && volume->state == KEY_DESTROYED &&
+		volume->level->state != KEY_DESTROYED) {
 		const struct scope scope = {
 			.level = volume->level,
 			.volume = keystore_volume(&keyd->store, volume->uuid),

@@ -24,15 +24,17 @@ static void on_signal(int signo)
 	stop = 1;
 }
 
-/* No SA_RESTART: a long fallocate(2) ends early. */
+/* No SA_RESTART: a long fallocate(2) ends early. What is ignored, as under nohup(1), stays ignored. */
 static void catch_signals(void)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction sa = {.sa_handler = on_signal};
+	struct sigaction sa = {.sa_handler = on_signal}, old;
 
 	(void)sigemptyset(&sa.sa_mask);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		(void)sigaction(signals[i], &sa, NULL);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			(void)sigaction(signals[i], &sa, NULL);
+	}
 }
 
 /* Sends request and expects an answer that ends in a message of type want. */

@@ -51,6 +51,11 @@ int store_read_record(int dir_fd, const char *name, enum record_kind kind,
 		return rc == -EFBIG ? -EBADMSG : rc;
 	rc = record_open(file, file_bytes, kind, wrapping_key, rec, key, key_bytes);
 	free(file);
+	if (rc == -EPROTONOSUPPORT) {
+		log_error(
+			"%s of level %s has a format of a later keyd, or is damaged", name, level);
+		rc = -EBADMSG;
+	}
 	if (!rc && (strcmp(rec->level, level) || strcmp(rec->uuid, uuid))) {
 		secret_wipe(key, key_bytes); /* another's file under this name */
 		record_clear(rec);

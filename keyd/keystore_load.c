@@ -61,7 +61,8 @@ static int erase_temporary(void *unused, int dir_fd, const char *name)
 	return 0;
 }
 
-static int add_listed_volume(struct level *level, struct json_object *item, const struct record *rec)
+static int add_listed_volume(
+	struct level *level, struct json_object *item, const struct record *rec)
 {
 	const char *uuid = json_string(item, "uuid");
 	struct json_object *size;
@@ -128,8 +129,8 @@ static int load_statement(const struct volumes_load *load, int dir_fd, const cha
 {
 	struct record rec = {0};
 
-	int rc = store_read_record(dir_fd, name, kind, load->ks->root, load->level->name,
-		volume->uuid, &rec, NULL, 0);
+	int rc = store_read_record(
+		dir_fd, name, kind, load->ks->root, load->level->name, volume->uuid, &rec, NULL, 0);
 	if (is_fatal(rc))
 		return rc;
 	bool tombstone = kind == RECORD_TOMBSTONE;
@@ -157,8 +158,8 @@ static int load_statement(const struct volumes_load *load, int dir_fd, const cha
 	return rc;
 }
 
-static int load_volume_key(const struct volumes_load *load, int dir_fd, const char *name,
-	struct volume *volume)
+static int load_volume_key(
+	const struct volumes_load *load, int dir_fd, const char *name, struct volume *volume)
 {
 	struct record rec = {0};
 	int rc = -EBADMSG;
@@ -201,7 +202,8 @@ static int visit_volume_file(void *arg, int dir_fd, const char *name)
 	if (strlen(name) < PROTO_UUID_BYTES - 4)
 		return 0;
 	memcpy(uuid, name, PROTO_UUID_BYTES - 4); /* 36 characters */
-	bool tells = has_suffix(name, VOLUME_KEY_SUFFIX) || has_suffix(name, VOLUME_INTENT_SUFFIX) ||
+	bool tells = has_suffix(name, VOLUME_KEY_SUFFIX) ||
+		     has_suffix(name, VOLUME_INTENT_SUFFIX) ||
 		     has_suffix(name, VOLUME_TOMBSTONE_SUFFIX);
 	if (!text_is_uuid(uuid) || !tells || store_find_volume(load->level, uuid))
 		return 0;
@@ -277,7 +279,8 @@ static int load_live_level(struct keystore *ks, struct level *level)
 		goto out;
 	if (rc) {
 		log_error("level %s is damaged: %s", level->name,
-			rc == -ENOENT ? "its key file is missing" : "its key file cannot be opened");
+			rc == -ENOENT ? "its key file is missing"
+				      : "its key file cannot be opened");
 	} else {
 		memcpy(level->fingerprint, rec.fingerprint, sizeof(level->fingerprint));
 		level->created_at = rec.created_at;
@@ -336,7 +339,8 @@ static int visit_level(void *arg, int levels_fd, const char *name)
 	if (!level)
 		goto out;
 	if (exists(dir_fd, LEVEL_TOMBSTONE_FILE))
-		rc = load_level_statement(ks, dir_fd, level, LEVEL_TOMBSTONE_FILE, RECORD_TOMBSTONE);
+		rc = load_level_statement(
+			ks, dir_fd, level, LEVEL_TOMBSTONE_FILE, RECORD_TOMBSTONE);
 	else if (exists(dir_fd, LEVEL_INTENT_FILE))
 		rc = load_level_statement(ks, dir_fd, level, LEVEL_INTENT_FILE, RECORD_INTENT);
 	else

@@ -36,8 +36,8 @@ static int open_at_line_start(int dir_fd, uint64_t *size_bytes)
 	struct stat st;
 	char last = '\n';
 
-	int fd = openat(dir_fd, LEDGER_FILE,
-		O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = openat(
+		dir_fd, LEDGER_FILE, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	int rc = fsync(dir_fd) || fstat(fd, &st) ? -errno : 0;

@@ -37,8 +37,8 @@ static int remove_stale(const struct sockaddr_un *addr)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	bool dead = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) &&
-		    errno == ECONNREFUSED;
+	bool dead =
+		connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) && errno == ECONNREFUSED;
 	(void)close(fd);
 	if (!dead)
 		return -EADDRINUSE;

@@ -74,7 +74,8 @@ static int parse_arguments(int argc, char *argv[], struct options *options)
 		*fields[c - CONFIG] = optarg;
 	}
 	if (optind < argc) {
-		(void)fprintf(stderr, "keyd: unexpected argument '%s'\n%s", argv[optind], usage_line);
+		(void)fprintf(
+			stderr, "keyd: unexpected argument '%s'\n%s", argv[optind], usage_line);
 		return EXIT_USAGE;
 	}
 	return -1;
@@ -156,8 +157,8 @@ static int run(struct keyd *keyd)
 		goto out_io;
 	rc = audit_open(&keyd->audit, keyd->store.dir_fd);
 	if (!rc)
-		rc = audit_append(&keyd->audit,
-			&(struct audit_event){.event = "keyd-start", .result = "ok"});
+		rc = audit_append(
+			&keyd->audit, &(struct audit_event){.event = "keyd-start", .result = "ok"});
 	if (rc) {
 		log_error("cannot open the audit log: %s", strerror(-rc));
 		goto out_store;

@@ -159,8 +159,8 @@ struct principal_list *policy_level_fetch(struct policy *policy, const char *lev
 		return &policy->levels[found - policy->levels].fetch;
 	if (policy->level_count == LEVEL_POLICIES_MAX)
 		return NULL;
-	struct level_policy *more = reallocarray(
-		policy->levels, policy->level_count + 1, sizeof(*policy->levels));
+	struct level_policy *more =
+		reallocarray(policy->levels, policy->level_count + 1, sizeof(*policy->levels));
 	if (!more)
 		return NULL;
 	policy->levels = more;

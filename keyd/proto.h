@@ -43,7 +43,7 @@ enum proto_type {
 	PROTO_RESTORE,      /* k  the level's keys may be asked for again with ATTACH */
 	PROTO_PING,         /* c  liveness, both ways the same serial */
 	PROTO_PONG,         /* k */
-	PROTO_RESTORE_ACK,  /* c  same serial; every volume concerned has asked, and has its answer */
+	PROTO_RESTORE_ACK, /* c  same serial; every volume concerned has asked, and has its answer */
 
 	/* admin.sock. a: keyadm to keyd. Every request is answered by TEXT*, then one REPLY. */
 	PROTO_INIT = 32,      /* a */

@@ -138,7 +138,8 @@ int record_open(const uint8_t *file, size_t file_bytes, enum record_kind kind,
 		return rc;
 	size_t body_bytes = le32toh(h.body_bytes);
 	size_t aad_bytes = sizeof(h) + body_bytes;
-	rc = wrap_open(wrapping_key, file, aad_bytes, file + aad_bytes, file_bytes - aad_bytes, key);
+	rc = wrap_open(
+		wrapping_key, file, aad_bytes, file + aad_bytes, file_bytes - aad_bytes, key);
 	if (rc)
 		return rc;
 	if (body_bytes) {

@@ -22,8 +22,8 @@
 enum record_kind {
 	RECORD_LEVEL_KEY = 1, /* sealed under the root key */
 	RECORD_VOLUME_KEY,    /* sealed under its level's key; body: the path */
-	RECORD_TOMBSTONE,     /* no key, sealed under the root key; body: what was destroyed, JSON */
-	RECORD_INTENT,        /* no key, sealed under the root key; body: draft certificate, JSON */
+	RECORD_TOMBSTONE, /* no key, sealed under the root key; body: what was destroyed, JSON */
+	RECORD_INTENT,    /* no key, sealed under the root key; body: draft certificate, JSON */
 };
 
 enum record_state {

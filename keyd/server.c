@@ -20,9 +20,9 @@
 #include "revocation.h"
 
 enum {
-	GREETING_MS = 10 * 1000,     /* for the first message of a connection */
-	STRANGER_MS = 2 * 1000,      /* the same, of a peer without any right */
-	ACCEPT_PAUSE_MS = 200,       /* when descriptors or memory are out */
+	GREETING_MS = 10 * 1000, /* for the first message of a connection */
+	STRANGER_MS = 2 * 1000,  /* the same, of a peer without any right */
+	ACCEPT_PAUSE_MS = 200,   /* when descriptors or memory are out */
 	SETTLED_POLL_MS = 3600 * 1000,
 	FIXED_POLLS = 3, /* the signals and the two listeners */
 };
@@ -46,8 +46,7 @@ static bool has_place(const struct keyd *keyd, const struct session *session)
 		strangers += keyd->sessions[i]->stranger;
 	}
 	if (session->stranger)
-		return strangers < SESSIONS_OF_STRANGERS_MAX &&
-		       keyd->session_count < SESSIONS_MAX;
+		return strangers < SESSIONS_OF_STRANGERS_MAX && keyd->session_count < SESSIONS_MAX;
 	return keyd->session_count < SESSIONS_MAX && of_uid < SESSIONS_OF_UID_MAX;
 }
 
@@ -98,8 +97,7 @@ static void add_session(struct server *server, int fd,
 		return;
 	}
 	session->fd = fd; /* the session owns it */
-	session->deadline_ms =
-		clock_now_ms() + (session->stranger ? STRANGER_MS : GREETING_MS);
+	session->deadline_ms = clock_now_ms() + (session->stranger ? STRANGER_MS : GREETING_MS);
 	keyd->sessions[keyd->session_count++] = session; /* the table owns it */
 }
 

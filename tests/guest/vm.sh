@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# A virtual machine with the kernel's initiator; it sees the host's loopback as 10.0.2.2.
+#   guest_boot IMAGE DIR  boots what build-image.sh put into IMAGE; 0 when it takes commands. DIR gets
+#                         guest-console.log (its kernel's), guest-commands.log (all that was said)
+#   guest [-t SEC] CMD    runs CMD (one line) there, prints what it prints, returns its status; 124
+#                         when there is no answer within SEC (default 20): the machine is then killed
+#   guest_poweroff        0 when the machine has gone off by itself
+#   guest_kill            for the clean-up; harmless when there is none
+
+guest_boot() {
+	local accel=tcg port=$2/guest-port
+	[ -w /dev/kvm ] && accel=kvm
+	guest_log=$2/guest-commands.log
+	mkfifo "$port.in" "$port.out"
+	exec {guest_in}<>"$port.in" {guest_out}<>"$port.out"
+	setpriv --pdeathsig KILL qemu-system-x86_64 -accel "$accel" -cpu max -m 1024 \
+		-nodefaults -no-user-config -display none -no-reboot \
+		-kernel "$1/vmlinuz" -initrd "$1/initrd.cpio" -append 'console=ttyS0 quiet panic=-1' \
+		-serial "file:$2/guest-console.log" -chardev "pipe,id=port,path=$port" \
+		-serial chardev:port -nic user,model=virtio-net-pci >"$2/guest-qemu.log" 2>&1 &
+	guest_pid=$!
+	guest_answer 60
+}
+
+guest_answer() { # SECONDS
+	local line='' part deadline=$((SECONDS + $1))
+	while [ $SECONDS -lt $deadline ] && kill -0 "$guest_pid" 2>/dev/null; do
+		IFS= read -r -t 1 -u "$guest_out" part || { line+=$part && continue; }
+		line+=$part
+		echo "$line" >>"$guest_log"
+		case $line in
+		'@@ '*) return "${line#@@ }" ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+		line=''
+	done
+	kill -KILL "$guest_pid" 2>/dev/null # a late answer would be taken for the next command's
+	return 124
+}
+
+guest() {
+	local seconds=20
+	[ "$1" != -t ] || { seconds=$2 && shift 2; }
+	echo "> $1" >>"$guest_log"
+	echo "$1" >&"$guest_in"
+	guest_answer "$seconds"
+}
+
+guest_poweroff() {
+	local i
+	echo 'poweroff -f' >&"$guest_in"
+	for ((i = 0; i < 200; i++)); do
+		kill -0 "$guest_pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	guest_kill
+}
+
+guest_kill() { # returns how the machine ended
+	local status
+	[ -n "${guest_pid-}" ] || return 0
+	kill -KILL "$guest_pid" 2>/dev/null
+	wait "$guest_pid" 2>/dev/null
+	status=$?
+	guest_pid=
+	return "$status"
+}

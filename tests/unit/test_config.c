@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* keyd.conf: what is read is what is written, and what is not understood stops keyd. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+
+#include <cmocka.h>
+
+#include "../../keyd/config.h"
+#include "scratch.h"
+
+static struct config config;
+static char error[CONFIG_ERROR_BYTES];
+
+static int make(void **state)
+{
+	return scratch_make(state) || config_init(&config, 1000);
+}
+
+static int drop(void **state)
+{
+	config_clear(&config);
+	return scratch_remove(state);
+}
+
+static int read_text(const char *text)
+{
+	assert_int_equal(scratch_write(scratch_path("c"), text, strlen(text)), 0);
+	return config_read(&config, scratch_path("c"), error);
+}
+
+/* Refused, and the line says where and what. */
+static void assert_refused(const char *text, int line, const char *what)
+{
+	char where[64];
+
+	config_clear(&config);
+	assert_int_equal(config_init(&config, 1000), 0);
+	(void)snprintf(where, sizeof(where), "%s/c:%d: ", scratch, line);
+	if (read_text(text) != -EINVAL || strncmp(error, where, strlen(where)) != 0 ||
+		!strstr(error, what))
+		fail_msg("%s: expected %s%s, got \"%s\"", text, where, what, error);
+}
+
+static void without_a_file_the_defaults_hold(void **state)
+{
+	const struct peer self = {.uid = 1000}, other = {.uid = 1001};
+
+	(void)state;
+	assert_int_equal(config_read(&config, scratch_path("none"), error), -ENOENT);
+	assert_string_equal(config.state, "/var/lib/keyd");
+	assert_string_equal(config.socket, "/run/keyd/keyd.sock");
+	assert_string_equal(config.admin_socket, "/run/keyd/admin.sock");
+	assert_int_equal(config.revoke_timeout_s, 5);
+	assert_int_equal(policy_roles(&config.policy, &self), 7);
+	assert_int_equal(policy_roles(&config.policy, &other), 0);
+}
+
+static void a_whole_file_is_read(void **state)
+{
+	const struct peer admin = {.uid = 1001}, storage = {.uid = 5, .gid = 60};
+	const struct peer tgtd = {.uid = 2001}, secret = {.uid = 2002}, root = {.uid = 0};
+
+	(void)state;
+	assert_int_equal(read_text("# comment\n"
+				   "[keyd]\n"
+				   "state = /srv/keyd\n"
+				   "socket=/run/k.sock ; comment\n"
+				   "admin-socket = /run/a.sock\n"
+				   "log-level = debug\n"
+				   "revoke-timeout = 30\n"
+				   "[roles]\n"
+				   "security-admin = 1001\n"
+				   "storage-admin = @60,\n"
+				   "auditor =\n"
+				   "[levels]\n"
+				   "fetch = 2001\n"
+				   "[level secret]\n"
+				   "fetch = 2002\n"
+				   "[level closed]\n"),
+		-EINVAL); /* an item is missing after the comma */
+	assert_non_null(strstr(error, "c:10: "));
+	assert_int_equal(read_text("[keyd]\n"
+				   "state = /srv/keyd\n"
+				   "socket=/run/k.sock ; comment\n"
+				   "admin-socket = /run/a.sock\n"
+				   "log-level = debug\n"
+				   "revoke-timeout = 30\n"
+				   "[roles]\n"
+				   "security-admin = 1001\n"
+				   "storage-admin = @60\n"
+				   "auditor =\n"
+				   "[levels]\n"
+				   "fetch = 2001\n"
+				   "[level secret]\n"
+				   "fetch = 2002\n"
+				   "\t2003\n"
+				   "[level closed]\n"),
+		0);
+	assert_string_equal(config.state, "/srv/keyd");
+	assert_string_equal(config.socket, "/run/k.sock");
+	assert_string_equal(config.admin_socket, "/run/a.sock");
+	assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(config.revoke_timeout_s, 30);
+	assert_int_equal(policy_roles(&config.policy, &admin), ROLE_SECURITY_ADMIN);
+	assert_int_equal(policy_roles(&config.policy, &storage), ROLE_STORAGE_ADMIN);
+	assert_int_equal(policy_roles(&config.policy, &root), 0);
+	assert_true(policy_may_fetch(&config.policy, &tgtd, "open"));
+	assert_false(policy_may_fetch(&config.policy, &tgtd, "secret"));
+	assert_true(policy_may_fetch(&config.policy, &secret, "secret"));
+	assert_true(policy_may_fetch(&config.policy, &(struct peer){.uid = 2003}, "secret"));
+	assert_false(policy_may_fetch(&config.policy, &tgtd, "closed"));
+}
+
+static void an_empty_file_allows_nobody_anything(void **state)
+{
+	const struct peer root = {.uid = 0}, self = {.uid = 1000};
+
+	(void)state;
+	assert_int_equal(read_text(""), 0);
+	assert_int_equal(policy_roles(&config.policy, &root), 0);
+	assert_int_equal(policy_roles(&config.policy, &self), 0);
+	assert_false(policy_may_fetch_any(&config.policy, &root));
+}
+
+static void what_is_not_understood_is_refused_with_its_line(void **state)
+{
+	(void)state;
+	assert_refused("[keyd]\nsocket = /a\nsokcet = /b\n", 3, "unknown key 'sokcet'");
+	assert_refused("[key]\n", 1, "unknown section [key]");
+	assert_refused("\n[keyd]\n[bogus]\nstate = /a\n", 3, "unknown section [bogus]");
+	assert_refused("state = /a\n", 1, "before any section");
+	assert_refused("[roles]\nroot = 0\n", 2, "unknown role");
+	assert_refused("[roles]\n\nauditor = no-such-user-here\n", 3, "no-such-user-here");
+	assert_refused("[level secret]\nfetsh = root\n", 2, "fetsh");
+	assert_refused("[level ../x]\n", 1, "not a level name");
+	assert_refused("[level ]\n", 1, "not a level name");
+	assert_refused("[keyd]\nstate\n", 2, "key = value");
+	assert_refused("[keyd\n", 1, "key = value");
+}
+
+static void values_out_of_range_are_refused(void **state)
+{
+	(void)state;
+	assert_refused("[keyd]\nrevoke-timeout = 0\n", 2, "revoke-timeout");
+	assert_refused("[keyd]\nrevoke-timeout = 601\n", 2, "revoke-timeout");
+	assert_refused("[keyd]\nrevoke-timeout = 5s\n", 2, "revoke-timeout");
+	assert_refused("[keyd]\nlog-level = loud\n", 2, "log-level");
+	assert_refused("[keyd]\nstate = relative\n", 2, "absolute");
+	assert_refused("[keyd]\nstate = /a\nstate = /b\n", 3, "twice");
+}
+
+static void a_line_too_long_is_refused_and_not_cut(void **state)
+{
+	char text[1024] = "[roles]\nauditor = ";
+
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		(void)strcat(text, "0,");
+	(void)strcat(text, "0\n");
+	assert_refused(text, 2, "longer");
+}
+
+/* inih keeps 49 characters of a section's name: two levels must not become one. */
+static void long_level_names_stay_apart(void **state)
+{
+	const char *name = "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff";
+	char text[512], level[80];
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), "[level %s-1]\nfetch = 1\n[level %s-2]\nfetch = 2\n",
+		name, name);
+	assert_int_equal(read_text(text), 0);
+	(void)snprintf(level, sizeof(level), "%s-1", name);
+	assert_true(policy_may_fetch(&config.policy, &(struct peer){.uid = 1}, level));
+	assert_false(policy_may_fetch(&config.policy, &(struct peer){.uid = 2}, level));
+}
+
+#define CONFIG_TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CONFIG_TEST(without_a_file_the_defaults_hold),
+		CONFIG_TEST(a_whole_file_is_read),
+		CONFIG_TEST(an_empty_file_allows_nobody_anything),
+		CONFIG_TEST(what_is_not_understood_is_refused_with_its_line),
+		CONFIG_TEST(values_out_of_range_are_refused),
+		CONFIG_TEST(a_line_too_long_is_refused_and_not_cut),
+		CONFIG_TEST(long_level_names_stay_apart),
+	};
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
