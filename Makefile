@@ -31,7 +31,7 @@ KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_v
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
 	libjson-c-dev libsystemd-dev
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps \
-	util-linux scdoc man-db clang-format clang-tidy cppcheck shellcheck qemu-system-x86 \
+	util-linux scdoc man-db clang-format cppcheck shellcheck qemu-system-x86 \
 	busybox-static cpio
 
 # ---- Flags ---------------------------------------------------------------------------------------

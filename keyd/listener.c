@@ -20,7 +20,10 @@ static int make_parent(const char *path)
 	char *copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;
+	/* Everybody may come to the sockets; keyd's own umask is narrower. */
+	mode_t mask = umask(022);
 	int rc = mkdir(dirname(copy), 0755) && errno != EEXIST ? -errno : 0;
+	(void)umask(mask);
 	free(copy);
 	return rc;
 }

@@ -23,8 +23,8 @@ run_family() { # FAMILY URL NAME
 
 run_all() { # URL NAME
 	local family
-	for family in $(sed 's/\.[^.]*$//' "$STATE/tests" | sort -u); do
-		run_family "$family" "$@"
+	sed 's/\.[^.]*$//' "$STATE/tests" | sort -u | while read -r family; do
+		run_family "$family" "$@" </dev/null
 	done | sort
 }
 

@@ -415,7 +415,7 @@ static void verification_finds_what_was_not_erased(void **state)
 }
 
 /* A hard link is what a snapshot of the file would be, as far as this file system goes. */
-static void erased_files_are_overwritten_in_place(void **state)
+static void erased_files_read_as_zeros_where_they_were(void **state)
 {
 	(void)state;
 	struct level *level = add_level("secret");
@@ -509,7 +509,7 @@ int main(void)
 		STORE_TEST(an_intent_keeps_the_keys_in_after_a_restart),
 		STORE_TEST(destroying_one_volume_leaves_its_level_alive),
 		STORE_TEST(verification_finds_what_was_not_erased),
-		STORE_TEST(erased_files_are_overwritten_in_place),
+		STORE_TEST(erased_files_read_as_zeros_where_they_were),
 		STORE_TEST(what_a_crash_left_half_written_is_erased_at_start),
 		STORE_TEST(a_damaged_root_key_stops_keyd),
 		STORE_TEST(a_new_root_key_never_replaces_a_lost_one),
