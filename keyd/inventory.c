@@ -6,6 +6,7 @@
 #include "consumer.h"
 #include "erasure.h"
 #include "jsonhelp.h"
+#include "ledger.h"
 #include "text.h"
 
 /* json when everything was added, else nothing. */
@@ -104,6 +105,16 @@ struct json_object *inventory_status(const struct keyd *keyd)
 	return whole(ok, json);
 }
 
+/* Keys that left the machine: what a destroy would not reach. Left out when the ledger is unreadable. */
+static bool add_exports(
+	struct json_object *json, const struct keyd *keyd, const char *level, const char *uuid)
+{
+	uint64_t damaged = 0;
+	struct json_object *exports = ledger_outstanding(keyd->store.dir_fd, level, uuid, &damaged);
+
+	return !exports || json_add(json, "outstanding_exports", exports);
+}
+
 struct json_object *inventory_level(
 	const struct keyd *keyd, const struct level *level, bool details)
 {
@@ -116,8 +127,9 @@ struct json_object *inventory_level(
 		  json_add_time(json, "destroyed_at", level->destroyed_at) &&
 		  json_add_string(json, "fingerprint", level->fingerprint) &&
 		  json_add_number(json, "volumes", level->volume_count);
-	if (ok && details && level->state == KEY_DESTROYED)
-		ok = add_certificate(json, keyd, &scope);
+	if (ok && details)
+		ok = level->state == KEY_DESTROYED ? add_certificate(json, keyd, &scope)
+						   : add_exports(json, keyd, level->name, NULL);
 	return whole(ok, json);
 }
 
@@ -171,6 +183,8 @@ struct json_object *inventory_volume(
 		  json_add_time(json, "destroyed_at", volume->destroyed_at) &&
 		  json_add_string(json, "fingerprint", volume->fingerprint) &&
 		  json_add_bool(json, "resident", resident);
+	if (ok && details && state != KEY_DESTROYED)
+		ok = add_exports(json, keyd, volume->level->name, volume->uuid);
 	if (ok && details && volume->state == KEY_DESTROYED &&
 		volume->level->state != KEY_DESTROYED) {
 		const struct scope scope = {

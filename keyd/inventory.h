@@ -14,7 +14,7 @@
 
 struct json_object *inventory_status(const struct keyd *keyd);
 
-/* With the certificate when the level is destroyed and details is set. */
+/* With details: the certificate when the level is destroyed, the exported keys when it is not. */
 struct json_object *inventory_level(
 	const struct keyd *keyd, const struct level *level, bool details);
 struct json_object *inventory_levels(const struct keyd *keyd);
