@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * SCSI commands of an encrypted LUN: the only part that knows CDBs, sense data and tgt's struct
  * scsi_cmd. References are to SBC-3 (T10/BSR INCITS 514) and SPC-4.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Sector encryption: a volume key turned into the key schedules of one engine, and calls that
  * encrypt or decrypt whole sectors in place, byte-compatible with dm-crypt.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The portable engine: OpenSSL's EVP. One context for each direction, keyed once; a sector only
  * sets the IV. EVP_CIPHER_CTX_free() cleanses the key schedules.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The plugin's side of keyd.sock: one persistent connection and one thread for each keyd socket in
  * use, shared by all volumes that name it (docs/PROTOCOL.md).

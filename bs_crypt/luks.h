@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The LUKS2 header of a volume, through libcryptsetup, in user space alone. The header is read once,
  * when the volume is opened; checking a key later touches memory only, so that a hung disk cannot

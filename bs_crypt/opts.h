@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* The options of one LUN, from tgtadm's --bsopts (bs_crypt(7)). */
 #ifndef BS_CRYPT_OPTS_H
 #define BS_CRYPT_OPTS_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* bs-type crypt: the backing-store template that tgtd loads, and the life of its LUNs. */
 #include "command.h"
 #include "complete.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The worker threads of a tgtd, shared by all its LUNs: as many as the process may use CPUs, never
  * a thread for each LUN. Workers are never cancelled.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * What the plugin tells the administrator: one line in tgtd's log, or on stderr outside tgtd.
  * Any thread. Never given a secret. tgt cuts a line at 255 characters: the cause comes first.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * One command's work on a volume, free of SCSI and tgt: split into pieces that the pool's workers
  * run, each piece moving data between the initiator's buffer, the cipher and the store. The last

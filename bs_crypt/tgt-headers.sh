@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Puts the headers of exactly the installed tgt into DIR/usr: Debian ships no -dev package, so they
 # come from the source package, through a source list of our own; the system's lists stay as they are.
 set -euo pipefail

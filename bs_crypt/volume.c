@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "volume.h"
 
 #include <errno.h>
@@ -346,28 +346,30 @@ int volume_status(struct volume *vol)
 	return rc;
 }
 
-int volume_encrypt(
-	struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
+typedef int crypt_fn(struct crypt_context *ctx, uint8_t *data, size_t len_bytes, uint64_t sector);
+
+static int crypt_locked(struct volume *vol, crypt_fn *crypt, unsigned worker, uint8_t *data,
+	size_t len_bytes, uint64_t offset_bytes)
 {
 	pthread_rwlock_rdlock(&vol->key_lock);
 	int rc = status_locked(vol);
 	if (!rc)
-		rc = vol->engine->encrypt(
+		rc = crypt(
 			vol->contexts[worker], data, len_bytes, offset_bytes / SECTOR_UNIT_BYTES);
 	pthread_rwlock_unlock(&vol->key_lock);
 	return rc;
 }
 
+int volume_encrypt(
+	struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
+{
+	return crypt_locked(vol, vol->engine->encrypt, worker, data, len_bytes, offset_bytes);
+}
+
 int volume_decrypt(
 	struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
 {
-	pthread_rwlock_rdlock(&vol->key_lock);
-	int rc = status_locked(vol);
-	if (!rc)
-		rc = vol->engine->decrypt(
-			vol->contexts[worker], data, len_bytes, offset_bytes / SECTOR_UNIT_BYTES);
-	pthread_rwlock_unlock(&vol->key_lock);
-	return rc;
+	return crypt_locked(vol, vol->engine->decrypt, worker, data, len_bytes, offset_bytes);
 }
 
 static uint64_t store_offset(const struct volume *vol, uint64_t offset_bytes)

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* The handlers of admin.c's table, one for each request; admin.c has checked the peer's role. */
 #ifndef KEYD_ADMIN_REQUESTS_H
 #define KEYD_ADMIN_REQUESTS_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The answer to an admin request on its way out: a document in TEXT chunks, then REPLY. It is sent as
  * the peer reads, so that a long one (the audit log) takes neither memory nor anybody else's time.

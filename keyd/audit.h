@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The audit log: every decision of keyd, one JSON object a line, each bound to the one before by a
  * hash (docs/KEYSTORE.md). A record is on the medium before audit_append() returns, and what it

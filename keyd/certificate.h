@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The certificate of destruction (DESIGN 4), a JSON document that grows with the transaction: the
  * draft is in the intent, the answers of the consumers come next, the findings last.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Messages over a connected SOCK_SEQPACKET socket, with a time limit on every step. No function here
  * blocks past its time-out, whether the socket is in blocking mode or not.

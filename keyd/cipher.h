@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The table of volume ciphers, shared by keyd (which makes keys) and bs_crypt (which uses them).
  * A new algorithm is a row here and a row in bs_crypt's engine table.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* The two clocks of keyd: one for timeouts, one for people. */
 #ifndef KEYD_CLOCK_H
 #define KEYD_CLOCK_H

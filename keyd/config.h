@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* keyd.conf(5): where keyd keeps and finds things, and who may do what. */
 #ifndef KEYD_CONFIG_H
 #define KEYD_CONFIG_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * What destroying a key does on the medium, step by step. Every step may be repeated after a crash in
  * or after it; destroy.c puts them in order. A scope is a level with all its volumes, or one volume.

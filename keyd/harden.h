@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* What a process does to itself before it holds a key (DESIGN 7). */
 #ifndef KEYD_HARDEN_H
 #define KEYD_HARDEN_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Which processes may hold keys, remembered over a crash or restart of keyd: a process is entered,
  * durably, before its first key leaves. So a tgtd that does not come back to a new keyd, because it is

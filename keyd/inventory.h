@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * What keyd tells administrators about itself, its levels and volumes, as JSON (docs/PROTOCOL.md).
  * Everything returns a new object, or NULL when memory is out.

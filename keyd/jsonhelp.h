@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * json-c with one way to fail: a member that cannot be added is missing, and the document says so by
  * json_add() returning false. All values are copied; member is taken over.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * keyadm: the command line for storage and security administrators (keyadm(1)). Each command is a row of
  * a table: its words and options, the request it sends, how the answer reads.

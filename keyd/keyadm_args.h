@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* keyadm's command line, taken apart strictly. Pure functions. */
 #ifndef KEYD_KEYADM_ARGS_H
 #define KEYD_KEYADM_ARGS_H

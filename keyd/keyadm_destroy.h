@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* Asks before a destruction, after having told what is lost. Needs a terminal. */
 #ifndef KEYD_KEYADM_DESTROY_H
 #define KEYD_KEYADM_DESTROY_H

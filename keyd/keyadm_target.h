@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The file or block device that becomes a volume: made, locked and allocated by keyadm with the
  * administrator's own rights, given its LUKS2 header, removed again if the creation fails.

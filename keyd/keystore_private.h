@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* What the files of the key store share: keystore*.c and erasure.c. */
 #ifndef KEYD_KEYSTORE_PRIVATE_H
 #define KEYD_KEYSTORE_PRIVATE_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The ledger of exports: every key that left the machine in readable form, one JSON object a line.
  * A certificate of destruction lists the entries that it cannot reach.

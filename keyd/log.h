@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * One line a message on stderr, with sd-daemon(3)'s priority prefix when stderr is the journal.
  * Thread-safe. Never given a secret.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Makes the LUKS2 header of a new volume (DESIGN 3) in memory, through libcryptsetup, without
  * device-mapper and without key slots.

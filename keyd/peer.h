@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Who is at the other end of a connection, as the kernel says it (unix(7): SO_PEERCRED,
  * SO_PEERGROUPS), taken once when the connection is accepted, and the process behind it, held by a

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Telling every consumer to wipe keys, or that it may ask for them again, and waiting, bounded, until
  * each has answered or its process has ended. Suspending and resuming (suspend.c) and destroying

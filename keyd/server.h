@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The loop: accepts connections, hands their messages to consumer.c and admin.c, ends sessions, and
  * drives what goes on over time (revocation.c, destroy.c).

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* Suspending and resuming a level: the state is durable first, then every consumer follows. */
 #ifndef KEYD_SUSPEND_H
 #define KEYD_SUSPEND_H

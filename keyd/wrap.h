@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Authenticated encryption of one key under another: AES-256-GCM (NIST SP 800-38D) with a random
  * 96-bit nonce, and the name by which people may know a key.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Starts, exports from and stops private keyds and tgtds. Source it after setting
 #   BUILD   the folder of keyd, keyadm and bs_crypt.so
 #   STATE   a folder for everything that the daemons keep: store/, keyd.sock, admin.sock, logs

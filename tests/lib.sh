@@ -1,9 +1,10 @@
 # shellcheck shell=bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # What every shell test sources: TAP, a private state folder, keyd and tgtd in it (daemons.sh), and
 # clean-up that happens however the test ends. See README.md.
 
-TEST_LIMIT=${TEST_LIMIT:-120} # seconds for one test file
+TEST_LIMIT=${TEST_LIMIT:-120} # seconds for one test file; sanitizers are slow
+[ -z "${TGTD_PRELOAD-}" ] || TEST_LIMIT=$((TEST_LIMIT * 3))
 [ -n "${TEST_GUARD-}" ] || exec env TEST_GUARD=1 timeout --foreground -k 20 "$TEST_LIMIT" bash "$0" "$@"
 unset TEST_GUARD
 export LC_ALL=C

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Runs the named suites (unit, e2e, conformance, guest) and ends with one line: N passed, N failed.
 # BUILD is the build folder; SANITIZE is what it was built with.
 set -u -o pipefail

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Completion of keyadm(1) for bash: commands, options, and the names of levels as keyd tells them.
 
 _keyadm_levels()

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # libiscsi's conformance tests on an encrypted LUN and on a plain one of tgt's own rdwr store: each
 # test passes, fails or is skipped on both alike. Differences that are meant are in known-differences.
 TEST_LIMIT=240

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Each wrong backing store or option: refused, one clear line in tgtd's log, and a good LUN still works.
 . "$(dirname "$0")/../lib.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Whoever can write the storage can write the LUKS2 header, checksums and all. keyd's record decides.
 . "$(dirname "$0")/../lib.sh"
 

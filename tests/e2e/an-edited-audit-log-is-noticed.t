@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Every decision is in the audit log, and a line that is edited, dropped, added or cut off shows.
 . "$(dirname "$0")/../lib.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Four initiators increment one counter with COMPARE AND WRITE while others use its neighbourhood.
 . "$(dirname "$0")/../lib.sh"
 

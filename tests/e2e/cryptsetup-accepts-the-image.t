@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # A LUN's file is a LUKS2 volume that stock cryptsetup knows and, given the key, opens: disaster recovery.
 . "$(dirname "$0")/../lib.sh"
 

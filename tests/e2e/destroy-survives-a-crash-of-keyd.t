@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # keyd killed while it waits for a tgtd that does not answer: the destruction goes on at the next
 # start. A tgtd that never answers is named, and the key is erased all the same.
 . "$(dirname "$0")/../lib.sh"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Destroying a level in the middle of I/O from several initiators: nothing that starts after the
 # acknowledgement returns data, the other level sees nothing, no restart brings it back, and the
 # certificate says what happened.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Destroying one volume under I/O: its LUN is gone for good, the level's other volumes go on.
 . "$(dirname "$0")/../lib.sh"
 

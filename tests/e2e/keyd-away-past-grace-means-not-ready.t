@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # grace=: while keyd is away I/O goes on with the keys held, until the time is over.
 . "$(dirname "$0")/../lib.sh"
 

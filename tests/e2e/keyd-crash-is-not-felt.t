@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # keyd killed under I/O and started again: initiators see nothing, and its word counts at once.
 . "$(dirname "$0")/../lib.sh"
 

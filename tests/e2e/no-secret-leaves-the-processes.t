@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # No key in arguments, environments, logs, the audit log, lists or the store in the clear; keyd and
 # tgtd cannot be dumped or read by their own uid; after destroy not even root finds the key.
 . "$(dirname "$0")/../lib.sh"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # keyd.conf gives roles: the storage administrator makes volumes and gets no key, the auditor reads.
 . "$(dirname "$0")/../lib.sh"
 

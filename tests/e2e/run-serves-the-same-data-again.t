@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # make run's script: serves a LUN until Ctrl-C, stops cleanly, serves the same data next time, and
 # says what is wrong when the port or the folder is taken or the level was destroyed.
 . "$(dirname "$0")/../lib.sh"
@@ -10,6 +10,7 @@ u=iscsi://127.0.0.1:$PORT/$IQN_PREFIX:demo/1
 export RUN_DIR PORT BUILD
 
 serve_start() {
+	: >"$STATE/serve.out"
 	# bash starts what is in the background with Ctrl-C ignored; make run has it as usual
 	env --default-signal=INT bash "$TESTS/run/serve.sh" >"$STATE/serve.out" 2>&1 &
 	SERVE_PID=$!

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Every command of the LUN (SBC-4 chapter 5), its effect checked by reading back, for both block sizes.
 . "$(dirname "$0")/../lib.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Without a configuration only root and keyd's own uid may ask for anything; a refusal is in the log.
 . "$(dirname "$0")/../lib.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # A suspended level answers "not ready" at once and everywhere, and its neighbour does not notice.
 . "$(dirname "$0")/../lib.sh"
 

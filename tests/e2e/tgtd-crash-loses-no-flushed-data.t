@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # tgtd killed under I/O: what it acknowledged and flushed is there when it is back.
 . "$(dirname "$0")/../lib.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # make install puts everything where it is looked for, and a stock tgtd loads the plugin from there,
 # without LD_PRELOAD. A mount of the test's own stands in for the machine's folder.
 . "$(dirname "$0")/../lib.sh"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # The options in the manual pages are those of the programs, both ways; the example configurations
 # work as they are; the README's commands exist.
 . "$(dirname "$0")/../lib.sh"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # keyadm volume create: what cannot be is refused in one line, and leaves nothing behind.
 . "$(dirname "$0")/../lib.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Data written through iSCSI reads back equal, openssl(1) alone decrypts the backing file to the same,
 # and the file does not hold the plaintext. For both block sizes, at both ends of the LUN.
 . "$(dirname "$0")/../lib.sh"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # build-image.sh DIR: puts a bootable guest into DIR (vmlinuz, initrd.cpio), made of Debian's own
 # packages: downloaded and unpacked, nothing is installed. Does nothing if DIR is up to date.
 # Exit 0 DIR can be booted; 77 the packages cannot be had (says why); 1 anything else.

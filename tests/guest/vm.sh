@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # A virtual machine with the kernel's initiator; it sees the host's loopback as 10.0.2.2.
 #   guest_boot IMAGE DIR  boots what build-image.sh put into IMAGE; 0 when it takes commands. DIR gets
 #                         guest-console.log (its kernel's), guest-commands.log (all that was said)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # make demo: the story of two levels, told by the commands themselves. Every claim is checked.
 set -u
 TOP=$(realpath "$(dirname "$0")/../..")

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # make run: serves one encrypted LUN on the loopback until Ctrl-C. The next run serves the same data.
 #   RUN_DIR  everything that is kept (default build/run); remove it to begin again
 #   PORT     default 3260

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* iscsi-io: what the shell tests cannot say to a LUN themselves. */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* The subcommands of iscsi-io, the initiator of the tests. */
 #ifndef TESTS_ISCSI_IO_H
 #define TESTS_ISCSI_IO_H

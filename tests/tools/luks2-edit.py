@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 """luks2-edit.py FILE STATEMENT: changes a LUKS2 header as somebody with write access to it would.
 
 The statement sees the JSON metadata as "meta" and the binary header's UUID as "uuid". Both copies

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * memscan PID KEYFILE: where in a process's memory is an AES-256 key, or anything it can be made
  * of again?
@@ -24,12 +24,21 @@ enum {
 	ROUND_KEY_BYTES = 16,
 	ROUND_KEYS = 15,
 	PATTERNS_MAX = 256,
+	PAGE_BYTES = 4096,
 	CHUNK_BYTES = 1 << 20,
 	OVERLAP_BYTES = 2 * KEY_BYTES,
 };
 
 /* Larger mappings are the address sanitizer's shadow only: terabytes, and no place for data. */
 static const uint64_t range_bytes_max = (uint64_t)64 << 30;
+
+/* In RAM or swapped: bits 63 and 62 of a pagemap entry. */
+static const uint64_t page_there = (uint64_t)3 << 62;
+
+struct process {
+	int mem, pagemap;
+	uint8_t *buf; /* a chunk and the overlap with the next */
+};
 
 struct pattern {
 	char name[40];
@@ -191,7 +200,20 @@ static void scan_chunk(const uint8_t *buf, size_t starts, size_t len)
 	}
 }
 
-static uint64_t scan_range(int mem, uint8_t *buf, uint64_t start, uint64_t end)
+/* True unless none of the chunk's pages was ever touched: proc(5), pagemap. */
+static bool any_page(const struct process *p, uint64_t start)
+{
+	uint64_t entry[CHUNK_BYTES / PAGE_BYTES];
+	ssize_t got = pread(
+		p->pagemap, entry, sizeof(entry), (off_t)(start / PAGE_BYTES * sizeof(entry[0])));
+
+	for (size_t i = 0; got > 0 && i < (size_t)got / sizeof(entry[0]); i++)
+		if (entry[i] & page_there)
+			return true;
+	return got <= 0;
+}
+
+static uint64_t scan_range(const struct process *p, uint64_t start, uint64_t end)
 {
 	uint64_t scanned = 0;
 
@@ -199,38 +221,60 @@ static uint64_t scan_range(int mem, uint8_t *buf, uint64_t start, uint64_t end)
 		size_t want = end - start < CHUNK_BYTES + OVERLAP_BYTES
 				      ? (size_t)(end - start)
 				      : (size_t)CHUNK_BYTES + OVERLAP_BYTES;
-		ssize_t got = pread(mem, buf, want, (off_t)start);
+		size_t chunk = want < CHUNK_BYTES ? want : CHUNK_BYTES;
+		ssize_t got = (ssize_t)want;
 
-		if (got <= 0) /* a guard page, or [vvar] */
-			return scanned;
-		scan_chunk(buf, (size_t)got < CHUNK_BYTES ? (size_t)got : CHUNK_BYTES, (size_t)got);
-		start += CHUNK_BYTES;
-		scanned += (uint64_t)got;
+		if (any_page(p, start)) {
+			got = pread(p->mem, p->buf, want, (off_t)start);
+			if (got > 0)
+				scan_chunk(p->buf, (size_t)got < chunk ? (size_t)got : chunk,
+					(size_t)got);
+			scanned += got > 0 ? (uint64_t)got : 0;
+		}
+		if (got <= 0) /* a page that cannot be read, such as [vvar] */
+			start += PAGE_BYTES;
+		else
+			start += (size_t)got < chunk ? (size_t)got : chunk;
 	}
+	return scanned;
+}
+
+static int open_of(const char *pid, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%s/%s", pid, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static uint64_t scan_maps(const struct process *p, FILE *maps)
+{
+	uint64_t start, end, scanned = 0;
+	char line[4352], perms[8];
+
+	while (fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, perms) == 3 &&
+			perms[0] == 'r' && end - start <= range_bytes_max)
+			scanned += scan_range(p, start, end);
 	return scanned;
 }
 
 static uint64_t scan_process(const char *pid)
 {
-	uint8_t *buf = malloc(CHUNK_BYTES + OVERLAP_BYTES);
-	char path[64], line[512], perms[8];
-	uint64_t start, end, scanned = 0;
-	FILE *maps;
-	int mem;
+	struct process p = {.mem = open_of(pid, "mem"),
+		.pagemap = open_of(pid, "pagemap"),
+		.buf = malloc(CHUNK_BYTES + OVERLAP_BYTES)};
+	int fd = open_of(pid, "maps");
+	FILE *maps = fd < 0 ? NULL : fdopen(fd, "r");
+	uint64_t scanned = p.buf && maps && p.mem >= 0 ? scan_maps(&p, maps) : 0;
 
-	snprintf(path, sizeof(path), "/proc/%s/mem", pid);
-	mem = open(path, O_RDONLY | O_CLOEXEC);
-	snprintf(path, sizeof(path), "/proc/%s/maps", pid);
-	maps = fopen(path, "r");
-	while (buf && mem >= 0 && maps && fgets(line, sizeof(line), maps))
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, perms) == 3 &&
-			perms[0] == 'r' && end - start <= range_bytes_max)
-			scanned += scan_range(mem, buf, start, end);
 	if (maps)
 		fclose(maps);
-	if (mem >= 0)
-		close(mem);
-	free(buf);
+	if (p.mem >= 0)
+		close(p.mem);
+	if (p.pagemap >= 0)
+		close(p.pagemap);
+	free(p.buf);
 	return scanned;
 }
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* A logged-in iSCSI session with one LUN, and SCSI commands sent one at a time. */
 #ifndef TESTS_SESSION_H
 #define TESTS_SESSION_H

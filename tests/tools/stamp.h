@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Stamped data: every 512 bytes say where they belong and which version they are, and all of the
  * rest follows from that, so a reader can tell stale, misplaced and damaged data apart.

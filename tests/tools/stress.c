@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* `iscsi-io stress`: many connections, many commands in flight, every read verified. */
 #include <errno.h>
 #include <getopt.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * What the stress knows about the LUN. An area is cut into slots, one command each; a
  * slot belongs to one connection and has at most one command in flight, so its versions are exact.

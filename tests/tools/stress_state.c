@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* The stress's state in a file, and `iscsi-io check`, which compares a LUN with it. */
 #include <errno.h>
 #include <getopt.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* A directory of a test's own, gone after the test, and files in it. */
 #ifndef TESTS_SCRATCH_H
 #define TESTS_SCRATCH_H

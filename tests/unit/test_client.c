@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* keyadm's exchange with keyd, played by a child process that answers as each test says. */
 #include <setjmp.h>
 #include <stdarg.h>

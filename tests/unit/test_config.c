@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* keyd.conf: what is read is what is written, and what is not understood stops keyd. */
 #include <setjmp.h>
 #include <stdarg.h>

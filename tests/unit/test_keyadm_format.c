@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* Text for people from keyd's JSON: whatever is missing or odd in it. */
 #include <setjmp.h>
 #include <stdarg.h>

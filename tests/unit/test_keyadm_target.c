@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* The file that becomes a volume: made anew, locked, allocated, removed again if it fails. */
 #include <setjmp.h>
 #include <stdarg.h>

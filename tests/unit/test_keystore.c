@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* The key store: what is stored comes back, and what was touched by anybody else does not. */
 #include <setjmp.h>
 #include <stdarg.h>

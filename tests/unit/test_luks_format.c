@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* The header of a new volume, read by libcryptsetup, which did not make up its own mind about it. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* bs_crypt/pool.h: every task runs once, on a numbered worker, also while the pool ends. */
 #include <setjmp.h>
 #include <stdarg.h>

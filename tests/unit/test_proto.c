@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The codec of keyd's messages against the layout written down here a second time, and that layout
  * against the tables of docs/PROTOCOL.md (found from the folder that the tests run in, or $SRCDIR).

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* bs_crypt/range.h: readers share, writers exclude, first come first served. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * bs_crypt/request.h over a volume in memory, whose cipher is a XOR and whose faults are set by the
  * test: what each operation does, how it is split, and what it says when a step fails.

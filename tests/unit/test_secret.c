@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* keyd/secret.h: locked, guarded, wiped, not inherited. */
 #include <setjmp.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later WITH tgt-crypt-openssl-exception */
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* bs_crypt/store.h on real files: full transfers or an error, one opener, a lost flush is told. */
 #include <setjmp.h>
 #include <stdarg.h>
