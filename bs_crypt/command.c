@@ -9,6 +9,7 @@
 struct command {
 	struct request request; /* first */
 	struct range_claim claim;
+	bool claimed;
 	struct scsi_cmd *cmd;
 };
 
@@ -78,6 +79,14 @@ static enum outcome decode_write(struct scsi_cmd *cmd, struct request *req)
 	req->len_bytes = smaller(req->len_bytes, scsi_get_out_length(cmd));
 	req->durable = (cmd->scb[0] != WRITE_6 && (cmd->scb[1] & CDB1_FUA)) || write_cache_off(cmd);
 	return OUTCOME_GOOD;
+}
+
+/* As tgt does for the other writes, which it knows of. */
+static enum outcome decode_or_write(struct scsi_cmd *cmd, struct request *req)
+{
+	if (req->len_bytes != scsi_get_out_length(cmd))
+		scsi_set_out_resid_by_actual(cmd, (uint32_t)smaller(req->len_bytes, UINT32_MAX));
+	return decode_write(cmd, req);
 }
 
 /* The medium is verified, so the data has to be on it. */
@@ -172,7 +181,7 @@ static const struct decoder {
 	{VERIFY_12, REQUEST_VERIFY, CLAIM_SHARED, decode_verify},
 	{VERIFY_16, REQUEST_VERIFY, CLAIM_SHARED, decode_verify},
 	{COMPARE_AND_WRITE, REQUEST_COMPARE_WRITE, CLAIM_EXCLUSIVE, decode_compare_write},
-	{ORWRITE_16, REQUEST_OR_WRITE, CLAIM_EXCLUSIVE, decode_write},
+	{ORWRITE_16, REQUEST_OR_WRITE, CLAIM_EXCLUSIVE, decode_or_write},
 	{WRITE_SAME, REQUEST_WRITE_SAME, CLAIM_EXCLUSIVE, decode_write_same},
 	{WRITE_SAME_16, REQUEST_WRITE_SAME, CLAIM_EXCLUSIVE, decode_write_same},
 	{SYNCHRONIZE_CACHE, REQUEST_FLUSH, CLAIM_NONE, decode_flush},
@@ -180,6 +189,15 @@ static const struct decoder {
 	{PRE_FETCH_10, REQUEST_PREFETCH, CLAIM_NONE, decode_prefetch},
 	{PRE_FETCH_16, REQUEST_PREFETCH, CLAIM_NONE, decode_prefetch},
 };
+
+static const struct decoder *decoder_for(uint8_t opcode)
+{
+	for (size_t i = 0; i < sizeof(decoders) / sizeof(decoders[0]); i++) {
+		if (decoders[i].opcode == opcode)
+			return &decoders[i];
+	}
+	return NULL;
+}
 
 /* Opcodes that tgt itself serves for a disk. TEST UNIT READY also tells tgt that the map counts. */
 static const uint8_t tgt_opcodes[] = {
@@ -232,6 +250,29 @@ void command_register_opcodes(struct backingstore_template *bst)
 	}
 }
 
+/* tgt's own functions for a disk, before they are mended: the same for every LUN. */
+static int (*tgt_perform[NR_SCSI_OPCODES])(int host_no, struct scsi_cmd *cmd);
+
+/*
+ * An initiator may expect data of a command that returns none, or less. tgt allocates what it expects
+ * uninitialized, from a heap in which other clients' plaintext was, and sends all that the command
+ * does not take off by a residual. So nothing but zeros is in it when the command starts.
+ */
+static int perform_zeroed(int host_no, struct scsi_cmd *cmd)
+{
+	if (scsi_get_in_length(cmd) && scsi_get_in_buffer(cmd))
+		memset(scsi_get_in_buffer(cmd), 0, scsi_get_in_length(cmd));
+	return tgt_perform[cmd->scb[0]](host_no, cmd);
+}
+
+/* READ fills what it sends or fails, and tgt sets its residual. */
+static bool is_read(unsigned opcode)
+{
+	const struct decoder *d = decoder_for((uint8_t)opcode);
+
+	return d && d->op == REQUEST_READ;
+}
+
 void command_mend_opcodes(struct scsi_lu *lu)
 {
 	struct device_type_operations *ops = lu->dev_type_template.ops;
@@ -241,6 +282,12 @@ void command_mend_opcodes(struct scsi_lu *lu)
 	ops[VERIFY_10] = ops[READ_10];
 	ops[VERIFY_12] = ops[READ_12];
 	ops[VERIFY_16] = ops[READ_16];
+	for (unsigned i = 0; i < NR_SCSI_OPCODES; i++) {
+		if (is_read(i) || !ops[i].cmd_perform)
+			continue;
+		tgt_perform[i] = ops[i].cmd_perform;
+		ops[i].cmd_perform = perform_zeroed;
+	}
 }
 
 static void set_sense(struct scsi_cmd *cmd, const struct request *req)
@@ -266,7 +313,9 @@ static void command_done(struct request *request)
 		set_sense(cmd, request);
 		status = SAM_STAT_CHECK_CONDITION;
 	}
-	range_release(&crypt_lun(cmd->dev)->ranges, &c->claim);
+	if (c->claimed)
+		range_release(&crypt_lun(cmd->dev)->ranges, &c->claim);
+	volume_put(request->volume);
 	free(c);
 	target_cmd_io_done(cmd, status);
 }
@@ -279,21 +328,6 @@ static void claim_granted(struct range_claim *claim)
 	request_start(&c->request);
 }
 
-/* A command that fails before it does any work touches no range. */
-static void claim_refused(struct range_claim *claim)
-{
-	(void)claim;
-}
-
-static const struct decoder *decoder_for(uint8_t opcode)
-{
-	for (size_t i = 0; i < sizeof(decoders) / sizeof(decoders[0]); i++) {
-		if (decoders[i].opcode == opcode)
-			return &decoders[i];
-	}
-	return NULL;
-}
-
 static enum outcome decode(struct scsi_cmd *cmd, const struct decoder *d, struct request *req)
 {
 	if (!d)
@@ -301,6 +335,8 @@ static enum outcome decode(struct scsi_cmd *cmd, const struct decoder *d, struct
 	if (!req->volume)
 		return OUTCOME_NOT_READY;
 	req->op = d->op;
+	if (req->op != REQUEST_READ)
+		scsi_set_in_resid_by_actual(cmd, 0); /* nothing to send, whatever is expected */
 	enum outcome out = decode_range(cmd, req);
 	return out == OUTCOME_GOOD ? d->decode(cmd, req) : out;
 }
@@ -326,17 +362,16 @@ int command_submit(struct scsi_cmd *cmd)
 	if (!c)
 		return -ENOMEM;
 	c->cmd = cmd;
-	c->request.volume = lun->volume;
+	c->request.volume = lun->volume ? volume_get(lun->volume) : NULL;
 	c->request.done = command_done;
 	enum outcome out = decode(cmd, d, &c->request);
 	set_cmd_async(cmd);
-	if (out == OUTCOME_GOOD) {
-		set_claim(c, d);
-		range_acquire(&lun->ranges, &c->claim);
-	} else {
-		c->claim.granted = claim_refused;
-		range_acquire(&lun->ranges, &c->claim);
-		request_fail(&c->request, out);
+	if (out != OUTCOME_GOOD) {
+		request_fail(&c->request, out); /* before any work: no claim */
+		return 0;
 	}
+	set_claim(c, d);
+	c->claimed = true;
+	range_acquire(&lun->ranges, &c->claim);
 	return 0;
 }

@@ -28,7 +28,8 @@ void command_register_opcodes(struct backingstore_template *bst);
 
 /*
  * Mends the LUN's own copy of tgt's opcode table: COMPARE AND WRITE, which tgt's block device leaves
- * out, is served, and VERIFY without BYTCHK, which tgt calls good unseen, comes here. Call in bs_init.
+ * out, is served, VERIFY without BYTCHK, which tgt calls good unseen, comes here, and no command sends
+ * what its buffer held before. Call in bs_init.
  */
 void command_mend_opcodes(struct scsi_lu *lu);
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "complete.h"
 #include "proto.h"
 #include "report.h"
 #include "secret.h"
@@ -35,10 +37,11 @@ struct keysession_member {
 	struct session *session;
 	struct volume *vol;
 	bool attach_due;
-	bool holding;        /* keyd was last heard to give the key */
-	uint32_t serial;     /* of the ATTACH under way; 0: none */
-	uint32_t restore;    /* serial of the RESTORE that the next answer completes; 0: none */
-	int64_t retry_at_ms; /* 0: no retry */
+	bool holding;         /* the key is here */
+	int64_t grace_end_ms; /* when it is wiped, unless keyd gives it anew; 0: keyd stands by it */
+	uint32_t serial;      /* of the ATTACH under way; 0: none */
+	uint32_t restore;     /* serial of the RESTORE that the next answer completes; 0: none */
+	int64_t retry_at_ms;  /* 0: no retry */
 	bool answered;
 	int rc; /* valid once answered */
 	char why[PROTO_MESSAGE_BYTES];
@@ -57,7 +60,6 @@ struct session {
 	bool online;
 	struct proto_channel channel;
 	uint32_t last_serial;
-	int64_t away_since_ms;
 	int64_t connect_at_ms;
 	int64_t heard_at_ms;
 	int64_t ping_at_ms;
@@ -80,6 +82,41 @@ static void wake(struct session *s)
 	(void)n; /* a full counter wakes the thread just as well */
 }
 
+/*
+ * A line for tgtd's log, which the main thread writes: a log that stalls must not stall a wipe.
+ */
+struct note {
+	struct completion completion; /* first */
+	void (*report)(const char *fmt, ...);
+	char line[256];
+};
+
+static void write_note(struct completion *completion)
+{
+	struct note *n = (struct note *)completion;
+
+	n->report("%s", n->line);
+	free(n);
+}
+
+static void note(void (*report)(const char *fmt, ...), const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void note(void (*report)(const char *fmt, ...), const char *fmt, ...)
+{
+	struct note *n = calloc(1, sizeof(*n));
+	va_list ap;
+
+	if (!n)
+		return;
+	n->completion.done = write_note;
+	n->report = report;
+	va_start(ap, fmt);
+	(void)vsnprintf(n->line, sizeof(n->line), fmt, ap);
+	va_end(ap);
+	complete_post(&n->completion); /* write_note() owns it */
+}
+
 static void answer(struct keysession_member *m, int rc)
 {
 	m->rc = rc;
@@ -87,16 +124,30 @@ static void answer(struct keysession_member *m, int rc)
 	pthread_cond_signal(&m->session->answered);
 }
 
+/* keyd does not stand by the key any more, or cannot say: from now on it is kept for the grace. */
+static void count_grace(struct keysession_member *m)
+{
+	if (m->holding && !m->grace_end_ms)
+		m->grace_end_ms = now_ms() + (int64_t)volume_opts(m->vol)->grace_s * 1000;
+}
+
+static void key_gone(struct keysession_member *m)
+{
+	m->holding = false;
+	m->grace_end_ms = 0;
+}
+
 /* Caller holds s->lock. */
 static void go_offline(struct session *s, const char *cause)
 {
 	proto_channel_close(&s->channel);
 	s->online = false;
-	s->away_since_ms = now_ms();
-	s->connect_at_ms = s->away_since_ms;
-	for (struct keysession_member *m = s->members; m; m = m->next)
+	s->connect_at_ms = now_ms();
+	for (struct keysession_member *m = s->members; m; m = m->next) {
 		m->serial = m->restore = 0;
-	report_error(
+		count_grace(m);
+	}
+	note(report_error,
 		"keyd at %s is away (%s): I/O goes on with the keys held, for each LUN's grace",
 		s->socket, cause);
 }
@@ -150,13 +201,33 @@ static void ack_restore(struct session *s, uint32_t serial)
 static void report_answer(const struct keysession_member *m, int rc, const char *why)
 {
 	if (rc && m->answered && strcmp(m->why, why))
-		report_error("%s: %s", volume_path(m->vol), why);
-	else if (m->holding)
-		report_info(
-			"%s: key of level %s received", volume_path(m->vol), volume_level(m->vol));
-	else if (!rc)
-		report_info("%s: level %s is suspended, the LUN is not ready", volume_path(m->vol),
+		note(report_error, "%s: %s", volume_path(m->vol), why);
+	else if (!rc && m->holding)
+		note(report_info, "%s: key of level %s received", volume_path(m->vol),
 			volume_level(m->vol));
+	else if (!rc)
+		note(report_info, "%s: level %s is suspended, the LUN is not ready",
+			volume_path(m->vol), volume_level(m->vol));
+}
+
+/* The key is taken, kept or dropped, as keyd says. Caller holds s->lock. */
+static int apply_answer(struct keysession_member *m, const struct proto_attach_reply *reply,
+	char *why, size_t why_bytes)
+{
+	int rc;
+
+	if (m->holding && may_change(reply->status)) {
+		count_grace(m); /* keyd is there but cannot answer: as if it were away */
+		(void)snprintf(why, why_bytes, "keyd: %s", reply->message);
+		rc = -EAGAIN;
+	} else {
+		rc = volume_key_apply(m->vol, reply, why, why_bytes);
+		key_gone(m);
+		m->holding = !rc && reply->status == PROTO_OK;
+	}
+	if (rc == -ENOMEM || (rc && may_change(reply->status)))
+		m->retry_at_ms = now_ms() + RETRY_MS;
+	return rc;
 }
 
 /* Caller holds s->lock. */
@@ -170,15 +241,12 @@ static void on_attach_reply(struct session *s, const struct proto_msg *msg)
 	if (!m || !msg->serial)
 		return; /* the volume was closed meanwhile */
 	m->serial = 0;
-	int rc = volume_key_apply(m->vol, &msg->attach_reply, why, sizeof(why));
-	m->holding = !rc && msg->attach_reply.status == PROTO_OK;
-	if (rc && may_change(msg->attach_reply.status))
-		m->retry_at_ms = now_ms() + RETRY_MS;
+	int rc = apply_answer(m, &msg->attach_reply, why, sizeof(why));
 	report_answer(m, rc, why);
 	memcpy(m->why, why, sizeof(why));
 	if (!m->answered)
 		answer(m, rc);
-	if (m->restore) {
+	if (m->restore && !m->attach_due) { /* this ATTACH was sent after the RESTORE */
 		uint32_t serial = m->restore;
 		m->restore = 0;
 		ack_restore(s, serial);
@@ -203,8 +271,9 @@ static void on_revoke(struct session *s, const struct proto_msg *msg)
 			continue;
 		ack.revoke_ack.wiped +=
 			volume_key_wipe(m->vol, destroy ? VOLUME_DESTROYED : VOLUME_NOT_READY);
-		m->holding = false;
-		report_info("%s: key %s", volume_path(m->vol), destroy ? "destroyed" : "suspended");
+		key_gone(m);
+		note(report_info, "%s: key %s", volume_path(m->vol),
+			destroy ? "destroyed" : "suspended");
 	}
 	(void)send_message(s, &ack);
 }
@@ -269,7 +338,7 @@ static void receive(struct session *s)
 	}
 }
 
-/* HELLO and its answer, on a channel that no other thread uses yet. */
+/* HELLO and its answer, on a channel that no other thread uses yet. -EKEYREJECTED: keyd denies us. */
 static int say_hello(struct proto_channel *ch, char *why, size_t n)
 {
 	struct proto_msg hello = {.type = PROTO_HELLO, .serial = 1, .hello = {.program = "tgtd"}};
@@ -281,7 +350,7 @@ static int say_hello(struct proto_channel *ch, char *why, size_t n)
 		rc = -EPROTO;
 	if (!rc && ch->msg->reply.status != PROTO_OK) {
 		(void)snprintf(why, n, "keyd: %s", ch->msg->reply.message);
-		return -EACCES;
+		return ch->msg->reply.status == PROTO_DENIED ? -EKEYREJECTED : -EPROTO;
 	}
 	if (rc)
 		(void)snprintf(why, n, "%s", strerror(-rc));
@@ -310,8 +379,11 @@ static void connect_failed(struct session *s, int rc, const char *cause)
 {
 	s->connect_at_ms = now_ms() + RECONNECT_MS;
 	for (struct keysession_member *m = s->members; m; m = m->next) {
-		if (rc == -EACCES && volume_key_wipe(m->vol, VOLUME_NO_ACCESS))
-			report_error("%s: %s", volume_path(m->vol), cause);
+		if (rc == -EKEYREJECTED) {
+			if (volume_key_wipe(m->vol, VOLUME_NO_ACCESS))
+				note(report_error, "%s: %s", volume_path(m->vol), cause);
+			key_gone(m);
+		}
 		if (m->answered)
 			continue;
 		(void)snprintf(m->why, sizeof(m->why),
@@ -368,20 +440,16 @@ static void keep_alive(struct session *s, int64_t now)
 	}
 }
 
-static int64_t grace_end_ms(const struct session *s, const struct keysession_member *m)
-{
-	return s->away_since_ms + (int64_t)volume_opts(m->vol)->grace_s * 1000;
-}
-
 /* Caller holds s->lock. */
 static void expire_grace(struct session *s, int64_t now)
 {
-	for (struct keysession_member *m = s->members; m && !s->online; m = m->next) {
-		if (!m->holding || now < grace_end_ms(s, m))
+	for (struct keysession_member *m = s->members; m; m = m->next) {
+		if (!m->grace_end_ms || now < m->grace_end_ms)
 			continue;
-		m->holding = false;
+		key_gone(m);
 		(void)volume_key_wipe(m->vol, VOLUME_NOT_READY);
-		report_error("%s: keyd is away for longer than grace=%d: key wiped, not ready",
+		note(report_error,
+			"%s: no word from keyd for longer than grace=%d: key wiped, not ready",
 			volume_path(m->vol), volume_opts(m->vol)->grace_s);
 	}
 }
@@ -394,8 +462,8 @@ static int sleep_ms(const struct session *s, int64_t now)
 	for (const struct keysession_member *m = s->members; m; m = m->next) {
 		if (s->online && m->retry_at_ms && m->retry_at_ms < until)
 			until = m->retry_at_ms;
-		if (!s->online && m->holding && grace_end_ms(s, m) < until)
-			until = grace_end_ms(s, m);
+		if (m->grace_end_ms && m->grace_end_ms < until)
+			until = m->grace_end_ms;
 	}
 	return until > now ? (int)(until - now) : 0;
 }
@@ -469,7 +537,7 @@ static struct session *session_new(const char *socket)
 		return NULL;
 	(void)snprintf(s->socket, sizeof(s->socket), "%s", socket);
 	s->channel.fd = -1;
-	s->away_since_ms = s->connect_at_ms = now_ms();
+	s->connect_at_ms = now_ms();
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -509,8 +577,9 @@ static void session_end(struct session *s)
 	session_free(s);
 }
 
-/* Enters m and waits for the first answer. 0 when there is one. */
-static int wait_for_answer(struct session *s, struct keysession_member *m)
+/* Enters m and waits for the first answer, which it returns with its reason in why. */
+static int wait_for_answer(
+	struct session *s, struct keysession_member *m, char *why, size_t why_bytes)
 {
 	struct timespec deadline;
 	int rc = 0;
@@ -525,8 +594,14 @@ static int wait_for_answer(struct session *s, struct keysession_member *m)
 	wake(s);
 	while (!m->answered && !rc)
 		rc = pthread_cond_timedwait(&s->answered, &s->lock, &deadline);
+	rc = m->answered ? m->rc : -ETIMEDOUT;
+	if (m->answered)
+		(void)snprintf(why, why_bytes, "%s", m->why);
+	else
+		(void)snprintf(
+			why, why_bytes, "keyd at %s does not answer: is it stopped?", s->socket);
 	pthread_mutex_unlock(&s->lock);
-	return m->answered ? 0 : -ETIMEDOUT;
+	return rc;
 }
 
 int keysession_join(
@@ -542,15 +617,8 @@ int keysession_join(
 	}
 	m->session = s;
 	m->vol = vol;
-	if (wait_for_answer(s, m)) {
-		(void)snprintf(
-			why, why_bytes, "keyd at %s does not answer: is it stopped?", socket);
-		keysession_leave(m);
-		return -ETIMEDOUT;
-	}
-	if (m->rc) {
-		int rc = m->rc;
-		(void)snprintf(why, why_bytes, "%s", m->why);
+	int rc = wait_for_answer(s, m, why, why_bytes);
+	if (rc) {
 		keysession_leave(m);
 		return rc;
 	}
@@ -566,6 +634,16 @@ static void send_detach(struct session *s, const struct volume *vol)
 	(void)send_message(s, &msg);
 }
 
+/* Whether a LUN has the volume open: with shared=on several of one tgtd may. */
+static bool is_open(const struct session *s, const char *uuid)
+{
+	for (const struct keysession_member *m = s->members; m; m = m->next) {
+		if (!strcmp(volume_uuid(m->vol), uuid))
+			return true;
+	}
+	return false;
+}
+
 void keysession_leave(struct keysession_member *member)
 {
 	if (!member)
@@ -579,7 +657,7 @@ void keysession_leave(struct keysession_member *member)
 	*at = member->next;
 	(void)volume_key_wipe(member->vol, VOLUME_NOT_READY);
 	/* After the ATTACH, in the order of the socket: keyd forgets a key that it sent just now. */
-	if (s->online)
+	if (s->online && !is_open(s, volume_uuid(member->vol)))
 		send_detach(s, member->vol);
 	bool last = !s->members;
 	pthread_mutex_unlock(&s->lock);

@@ -16,7 +16,7 @@ struct volume;
 struct keysession_member;
 
 /*
- * Asks keyd for the volume's key and waits, 5 s at most, until volume_key_apply() has seen the
+ * Asks keyd for the volume's key and waits, 9 s at most, until volume_key_apply() has seen the
  * answer. On success the volume stays registered, and *member is to be given to keysession_leave().
  * Main thread only. 0 or -errno with the reason in why; then nothing is registered.
  */

@@ -24,8 +24,8 @@ struct luks_segment {
 
 /*
  * Reads the header of the file open as fd. The caller owns *luks. -EINVAL: no LUKS2 header.
- * -EKEYREJECTED: one with several segments, integrity protection or an IV offset, none of which
- * tgt-crypt volumes have.
+ * -EKEYREJECTED: one with several segments, integrity protection, an IV offset, or a digest that
+ * takes long, none of which tgt-crypt volumes have.
  */
 int luks_read(int fd, struct luks **luks) __attribute__((warn_unused_result));
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "opts.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,8 @@ static int parse_number(const char *value, long min, long max, long *out)
 {
 	char *end;
 
+	if (!isdigit((unsigned char)*value))
+		return -EINVAL;
 	errno = 0;
 	*out = strtol(value, &end, 10);
 	if (errno || end == value || *end || *out < min || *out > max)
@@ -85,11 +88,18 @@ static const struct option_row {
 	{"shared", "on or off", set_shared},
 };
 
-static int set_option(struct opts *o, const char *name, const char *value, char *why, size_t n)
+/* seen: a bit for each row that has been set. */
+static int set_option(
+	struct opts *o, unsigned *seen, const char *name, const char *value, char *why, size_t n)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (strcmp(name, rows[i].name))
 			continue;
+		if (*seen & 1U << i) {
+			(void)snprintf(why, n, "option %s is given twice", name);
+			return -EINVAL;
+		}
+		*seen |= 1U << i;
 		if (!rows[i].set(o, value))
 			return 0;
 		(void)snprintf(
@@ -124,13 +134,14 @@ int opts_parse(const char *text, struct opts *opts, char *why, size_t why_bytes)
 	if (!copy)
 		return -ENOMEM;
 	char *rest = copy, *word;
+	unsigned seen = 0;
 	while (!rc && (word = strsep(&rest, ";"))) {
 		if (!*word)
 			continue;
 		char *value = strchr(word, '=');
 		if (value)
 			*value++ = '\0';
-		rc = set_option(opts, word, value ? value : "", why, why_bytes);
+		rc = set_option(opts, &seen, word, value ? value : "", why, why_bytes);
 	}
 	free(copy);
 	return rc;

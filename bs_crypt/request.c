@@ -235,10 +235,11 @@ static enum outcome run_or_write(struct request_piece *p, unsigned worker)
 		n = p->len_bytes - done < SCRATCH_BYTES ? p->len_bytes - done : SCRATCH_BYTES;
 		size_t sectors = round_up(n, volume_sector_bytes(req->volume));
 		out = read_sectors(req, worker, stored, sectors, at);
+		if (out != OUTCOME_GOOD)
+			break;
 		for (uint64_t i = 0; i < n; i++)
 			stored[i] |= req->data[at + i];
-		if (out == OUTCOME_GOOD)
-			out = write_sectors(req, worker, stored, sectors, at);
+		out = write_sectors(req, worker, stored, sectors, at);
 	}
 	scratch_free(stored, SCRATCH_BYTES);
 	return out;

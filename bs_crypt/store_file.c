@@ -71,8 +71,13 @@ static int file_write(struct store *s, const void *buf, size_t len, uint64_t off
 		ssize_t n = pwritev2(s->fd, &iov, 1, (off_t)offset, durable ? RWF_DSYNC : 0);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
+		if (n <= 0) {
+			int rc = n ? -errno : -EIO;
+			/* The kernel tells of a lost page once, maybe here: fdatasync will not. */
+			if (durable)
+				atomic_store(&f->flush_failed, true);
+			return rc;
+		}
 		iov.iov_base = (uint8_t *)iov.iov_base + n;
 		iov.iov_len -= (size_t)n;
 		offset += (uint64_t)n;
@@ -142,8 +147,10 @@ int store_open_file(const char *path, struct store_flags flags, struct store **s
 		return -ENOMEM;
 	f->store.ops = &file_ops;
 	f->sync = flags.sync;
-	/* O_NONBLOCK: opening a FIFO by mistake must not stop tgtd; no effect on files and devices. */
-	f->store.fd = open(path, (flags.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	/* O_NONBLOCK: opening a FIFO by mistake must not stop tgtd; no effect on files and devices.
+	 * O_EXCL: a block device that is mounted or in use otherwise is refused; none on files. */
+	f->store.fd = open(path, (flags.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK |
+					 (flags.shared ? 0 : O_EXCL));
 	rc = f->store.fd < 0 ? -errno : measure(&f->store);
 	if (!rc)
 		rc = lock_file(f->store.fd, flags);

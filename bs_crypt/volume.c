@@ -12,7 +12,10 @@
 #include "pool.h"
 #include "report.h"
 
-enum { SECTOR_UNIT_BYTES = 512 }; /* what crypt.h's sector numbers count */
+enum {
+	SECTOR_UNIT_BYTES = 512,        /* what crypt.h's sector numbers count */
+	LOCKED_BYTES_MAX = 1024 * 1024, /* en- or decrypted under the key lock at a time */
+};
 
 struct volume {
 	char *path;
@@ -22,6 +25,7 @@ struct volume {
 	const struct crypt_engine *engine;
 	struct keysession_member *member;
 	bool read_only;
+	unsigned references; /* main thread only */
 
 	/* Of keyd's record: set by the first answer, on the session's thread, and constant then. */
 	bool known;
@@ -209,7 +213,8 @@ int volume_key_apply(
 	if (!rc && reply->status == PROTO_OK)
 		rc = take_key(vol, reply, why, why_bytes);
 	if (rc || reply->status == PROTO_SUSPENDED)
-		(void)volume_key_wipe(vol, rc ? VOLUME_NO_ACCESS : VOLUME_NOT_READY);
+		(void)volume_key_wipe(
+			vol, rc && rc != -ENOMEM ? VOLUME_NO_ACCESS : VOLUME_NOT_READY);
 	return rc;
 }
 
@@ -240,8 +245,8 @@ static int open_header(struct volume *vol, uint32_t block_bytes, char *why, size
 	if (rc) {
 		(void)snprintf(why, n,
 			rc == -EKEYREJECTED
-				? "the LUKS2 header has another segment or an IV offset: it was "
-				  "changed; restore it from a backup"
+				? "the LUKS2 header's segment, IV offset or digest is not "
+				  "keyd's: it was changed; restore it from a backup"
 				: "no LUKS2 volume: make one with 'keyadm volume create'");
 		return rc;
 	}
@@ -264,6 +269,7 @@ static int volume_new(const char *path, const struct opts *opts, struct volume *
 	if (!vol)
 		return -ENOMEM;
 	vol->opts = *opts;
+	vol->references = 1;
 	vol->context_count = pool_workers();
 	vol->state = VOLUME_NOT_READY;
 	/* A wipe goes before the cipher calls that arrive after it. */
@@ -311,16 +317,30 @@ int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes,
 	return 0;
 }
 
-void volume_close(struct volume *vol)
+struct volume *volume_get(struct volume *vol)
 {
-	if (!vol)
+	vol->references++;
+	return vol;
+}
+
+void volume_put(struct volume *vol)
+{
+	if (!vol || --vol->references)
 		return;
-	keysession_leave(vol->member); /* wipes the key */
 	luks_free(vol->luks);
 	store_close(vol->store);
 	pthread_rwlock_destroy(&vol->key_lock);
 	free(vol->path);
 	free(vol);
+}
+
+void volume_close(struct volume *vol)
+{
+	if (!vol)
+		return;
+	keysession_leave(vol->member); /* wipes the key */
+	vol->member = NULL;
+	volume_put(vol);
 }
 
 /* Caller holds vol->key_lock. */
@@ -351,12 +371,18 @@ typedef int crypt_fn(struct crypt_context *ctx, uint8_t *data, size_t len_bytes,
 static int crypt_locked(struct volume *vol, crypt_fn *crypt, unsigned worker, uint8_t *data,
 	size_t len_bytes, uint64_t offset_bytes)
 {
-	pthread_rwlock_rdlock(&vol->key_lock);
-	int rc = status_locked(vol);
-	if (!rc)
-		rc = crypt(
-			vol->contexts[worker], data, len_bytes, offset_bytes / SECTOR_UNIT_BYTES);
-	pthread_rwlock_unlock(&vol->key_lock);
+	int rc = 0;
+
+	/* In steps, so that a wipe waits for one of them at most. */
+	for (size_t done = 0, n; done < len_bytes && !rc; done += n) {
+		n = len_bytes - done < LOCKED_BYTES_MAX ? len_bytes - done : LOCKED_BYTES_MAX;
+		pthread_rwlock_rdlock(&vol->key_lock);
+		rc = status_locked(vol);
+		if (!rc)
+			rc = crypt(vol->contexts[worker], data + done, n,
+				(offset_bytes + done) / SECTOR_UNIT_BYTES);
+		pthread_rwlock_unlock(&vol->key_lock);
+	}
 	return rc;
 }
 

@@ -40,8 +40,18 @@ enum volume_state {
 int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes, bool sync,
 	struct volume **volume, char *why, size_t why_bytes) __attribute__((warn_unused_result));
 
-/* Wipes the key, tells keyd, closes the store. NULL is allowed. No data call may be under way. */
+/*
+ * Wipes the key and tells keyd. Data calls that come after it fail; the store is closed with the last
+ * reference. NULL is allowed. Main thread only.
+ */
 void volume_close(struct volume *vol);
+
+/*
+ * References, so that a volume outlives the commands that use it: tgt closes a LUN's backing store
+ * with commands in flight when its path is changed or it goes offline. Main thread only.
+ */
+struct volume *volume_get(struct volume *vol);
+void volume_put(struct volume *vol);
 
 uint64_t volume_size_bytes(const struct volume *vol); /* as initiators see it */
 uint32_t volume_sector_bytes(const struct volume *vol);

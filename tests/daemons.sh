@@ -80,25 +80,33 @@ tgtd_log() { echo "$STATE/tgtd-$TGT.log"; }
 
 port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-tgtd_answers() { tgt --op show --mode system && port_taken "${TGTD_PORT[$TGT]}"; }
+# tgtd lives on, listening elsewhere, when its port is taken: what it has, it says.
+tgtd_has_port() {
+	[ "$(tgt --op show --mode portal 2>/dev/null)" = "Portal: 127.0.0.1:${TGTD_PORT[$TGT]},1" ]
+}
 
-tgtd_start_at() { # ADDRESS PORT
+tgtd_answers() { tgt --op show --mode system; }
+
+tgtd_start_at() { # PORT
 	local preload=$BUILD/bs_crypt.so
 	rm -f "$STATE/tgtd-$TGT".[0-9]*
 	# $TGTD_PRELOAD: what has to come before the plugin, such as a sanitizer's runtime
 	setsid setpriv --pdeathsig KILL env TGT_IPC_SOCKET="$STATE/tgtd-$TGT" \
 		KEYD_SOCKET="${KEYD_SOCKET-$STATE/keyd.sock}" \
 		LD_PRELOAD="${TGTD_PRELOAD:+$TGTD_PRELOAD }$preload" \
-		tgtd -f -C 0 --iscsi "portal=$1:$2" >>"$(tgtd_log)" 2>&1 &
+		tgtd -f -C 0 --iscsi "portal=127.0.0.1:$1" >>"$(tgtd_log)" 2>&1 &
 	TGTD_PID[$TGT]=$!
-	TGTD_PORT[$TGT]=$2
+	TGTD_PORT[$TGT]=$1
 }
 
 tgtd_ready() {
 	local i
 	for ((i = 0; i < 200; i++)); do
 		alive "${TGTD_PID[$TGT]}" || return 1
-		tgtd_answers >/dev/null 2>&1 && return 0
+		if tgtd_answers >/dev/null 2>&1; then
+			tgtd_has_port
+			return
+		fi
 		sleep 0.05
 	done
 	return 1
@@ -107,7 +115,7 @@ tgtd_ready() {
 tgtd_start() { # [PORT]: on a free port of the loopback unless one is given
 	local i
 	for ((i = 0; i < 20; i++)); do
-		tgtd_start_at 127.0.0.1 "${1:-$((20000 + RANDOM % 12000))}"
+		tgtd_start_at "${1:-$((20000 + RANDOM % 12000))}"
 		tgtd_ready && return 0
 		stop_pid "${TGTD_PID[$TGT]}" 0
 	done

@@ -14,7 +14,7 @@ PACKAGES=(busybox-static open-iscsi e2fsprogs libc6 libopeniscsiusr libisns0 lib
 	libblkid1 libselinux1 libpcre2-8-0 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1
 	liblzma5 libzstd1 libssl3 libext2fs2 libcom-err2 libuuid1)
 APT=(-o APT::Sandbox::User=root -o Acquire::Retries=2)
-MODULES=(virtio_pci virtio_net iscsi_tcp sd_mod) # ext4 is built in
+MODULES=(virtio_pci virtio_net virtio_console iscsi_tcp sd_mod) # ext4 is built in
 
 unavailable() {
 	echo "$*"

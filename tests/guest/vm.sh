@@ -17,8 +17,9 @@ guest_boot() {
 	setpriv --pdeathsig KILL qemu-system-x86_64 -accel "$accel" -cpu max -m 1024 \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$1/vmlinuz" -initrd "$1/initrd.cpio" -append 'console=ttyS0 quiet panic=-1' \
-		-serial "file:$2/guest-console.log" -chardev "pipe,id=port,path=$port" \
-		-serial chardev:port -nic user,model=virtio-net-pci >"$2/guest-qemu.log" 2>&1 &
+		-serial "file:$2/guest-console.log" -nic user,model=virtio-net-pci \
+		-chardev "pipe,id=port,path=$port" -device virtio-serial-pci \
+		-device virtserialport,chardev=port >"$2/guest-qemu.log" 2>&1 &
 	guest_pid=$!
 	guest_answer 60
 }

@@ -38,6 +38,11 @@ show() { # COMMAND...: as a person would type it, and what it says
 	return "${PIPESTATUS[0]}"
 }
 
+show_brief() { # COMMAND...: the command, and of its answer nothing
+	printf '  $ %s\n' "${*//$STATE\//}"
+	"$@" >/dev/null
+}
+
 iscsi-io() { timeout -k 2 30 "$BUILD/tests/iscsi-io" "$@"; }
 
 write_text() { printf '%-512s' "$2" | iscsi-io write "$1" $TEXT_LBA; } # URL TEXT
@@ -57,7 +62,17 @@ load() { # NAME URL: sets $!
 	wait_for 10 test -s "$STATE/$1.ops" || fail "the load does not run"
 }
 
-key_copies() { "$BUILD/tests/memscan" "${TGTD_PID[a]}" "$STATE/red.key" | sed -n 's/^hits //p'; }
+# tgtd has made itself unreadable for its own user, so that only root can look for the key.
+key_pieces() { # REGEX: how many there should be
+	local pieces
+	if [ "$(id -u)" != 0 ]; then
+		echo "    (only root may look into tgtd's memory: not shown)"
+		return
+	fi
+	pieces=$("$BUILD/tests/memscan" "${TGTD_PID[a]}" "$STATE/red.key" | sed -n 's/^hits //p')
+	echo "    pieces of the key found: $pieces"
+	[[ $pieces =~ ^$1$ ]] || fail "that many pieces of the key"
+}
 
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -71,7 +86,7 @@ show keyadm init || fail init
 tell "Two security levels, and a LUN in each"
 for level in red green; do
 	show keyadm level create $level || fail "level create"
-	show keyadm volume create --level $level --size 64M "$STATE/$level.img" || fail "volume create"
+	show_brief keyadm volume create --level $level --size 64M "$STATE/$level.img" || fail "volume create"
 done
 target_add 1 && lun_add 1 1 "$STATE/red.img" && target_add 2 && lun_add 2 1 "$STATE/green.img" || fail "export"
 red=$(url 1 1) green=$(url 2 1)
@@ -104,19 +119,14 @@ load_red=$!
 load green "$green"
 load_green=$!
 sleep 1
-copies=$(key_copies)
-echo "    pieces of the key found: $copies"
-[ "$copies" -gt 0 ] || fail "there should be some"
+key_pieces '[1-9][0-9]*'
 
 tell "Level red is destroyed"
 began=$(iscsi-io now)
-keyadm --json level destroy red --yes >"$STATE/certificate.json" || fail destroy
+show keyadm level destroy red --yes || fail destroy
 ended=$(iscsi-io now)
-echo "  \$ keyadm level destroy red"
-echo "    took $(((ended - began) / 1000000)) milliseconds, the LUN being in use. Its certificate:"
-sed 's/^/    /' "$STATE/certificate.json"
-echo "    pieces of the key found: $(key_copies)"
-[ "$(key_copies)" = 0 ] || fail "there should be none"
+echo "    That took $(((ended - began) / 1000000)) milliseconds, with the LUN in use."
+key_pieces 0
 
 tell "What the initiators saw"
 sleep 1

@@ -120,7 +120,7 @@ trap finish EXIT
 trap stop INT TERM
 keyd_start || failed_with_log "$STATE/keyd.log" "keyd does not start"
 make_on_first_use
-tgtd_start_at 127.0.0.1 "$PORT"
+tgtd_start_at "$PORT"
 tgtd_ready || failed_with_log "$(tgtd_log)" "tgtd does not start"
 target_add 1 "$IQN" && lun_add 1 1 "$IMAGE" --bsopts "level=$LEVEL" ||
 	failed_with_log "$(tgtd_log)" "tgtd does not export the LUN"

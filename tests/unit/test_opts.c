@@ -86,6 +86,9 @@ static void what_is_wrong_is_refused_and_named(void **state)
 		{"keyd=socket", "keyd"},
 		{"engine=averyveryverylongname", "engine"},
 		{"level=ok;bogus=1", "bogus"},
+		{"level=a;level=b", "level"},
+		{"threads= 3", "threads"},
+		{"threads=+3", "threads"},
 		{"level=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 			"level"},
 	};
