@@ -142,7 +142,11 @@ void request_volume_create(struct request *r)
 	struct volume_draft *draft = &r->admin->draft;
 	struct volume_spec spec;
 
-	keystore_volume_discard(draft); /* a new attempt replaces one that was not committed */
+	if (draft->volume) {
+		request_answer(r, PROTO_INVALID, NULL,
+			"a volume is being created on this connection: commit it first");
+		return;
+	}
 	const char *wrong = check_create(&r->msg.volume_create, &spec);
 	if (wrong) {
 		request_answer(r, PROTO_INVALID, NULL, "%s", wrong);
@@ -180,6 +184,7 @@ void request_volume_commit(struct request *r)
 	if (rc) {
 		request_audit_failure(r, "volume-create", level->name, draft->volume, rc);
 		answer_create_failure(r, level, rc);
+		keystore_volume_discard(draft);
 		return;
 	}
 	request_answer(r, PROTO_OK, inventory_volume(r->keyd, volume, true), "volume %s is created",

@@ -194,18 +194,16 @@ static int take_fds(struct msghdr *mh, int *fd)
 	return err;
 }
 
-/* The length of the next record, or -errno; the record is in the wire buffer. */
+/* The length of the next record, 0 at the end, or -errno; the record is in the wire buffer. */
 static ssize_t recv_until(
 	struct proto_channel *ch, struct msghdr *mh, union control *control, int64_t deadline_ms)
 {
 	for (;;) {
-		mh->msg_control = control->bytes;
-		mh->msg_controllen = sizeof(control->bytes);
+		mh->msg_control = control ? control->bytes : NULL;
+		mh->msg_controllen = control ? sizeof(control->bytes) : 0;
 		ssize_t len = recvmsg(ch->fd, mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-		if (len > 0)
+		if (len >= 0)
 			return len;
-		if (len == 0)
-			return -EPIPE;
 		if (errno == ECONNRESET)
 			continue; /* told once, before what the peer sent as it closed */
 		if (errno == EAGAIN) {
@@ -227,11 +225,14 @@ int proto_recv(struct proto_channel *ch, int *passed_fd, int timeout_ms)
 
 	if (passed_fd)
 		*passed_fd = -1;
-	ssize_t len = recv_until(ch, &mh, &control, deadline_after(timeout_ms));
+	/* Without a control buffer the kernel gives no descriptor that somebody attached. */
+	ssize_t len = recv_until(ch, &mh, passed_fd ? &control : NULL, deadline_after(timeout_ms));
 	if (len < 0)
 		return len == -ETIMEDOUT && timeout_ms <= 0 ? -EAGAIN : (int)len;
 
-	int err = take_fds(&mh, &fd);
+	int err = passed_fd ? take_fds(&mh, &fd) : 0; /* an empty record may carry one, too */
+	if (!err && !len)
+		err = -EPIPE;
 	if (!err && (mh.msg_flags & MSG_TRUNC))
 		err = -EBADMSG;
 	if (!err)

@@ -177,9 +177,11 @@ static enum proto_status check_attach(struct attach *a)
 	return refuse(a, PROTO_DESTROYED, "the key is destroyed");
 }
 
+enum { AUDITED_PATH_BYTES = 256 }; /* what a consumer says of itself must not fill the disk */
+
 static int audit_attach(struct attach *a, enum proto_status status)
 {
-	char path[PROTO_PATH_BYTES];
+	char path[AUDITED_PATH_BYTES];
 	struct audit_event event = {
 		.event = "attach",
 		.by = &a->consumer->session.peer,
@@ -270,13 +272,16 @@ static void on_detach(struct keyd *keyd, struct consumer *consumer)
 	consumer_drop_held(consumer, &scope);
 }
 
-/* Keys that may not be held any more, of whatever revocation this answers. */
-static void drop_revoked(struct consumer *consumer)
+/* Keys that may not be held any more, of whatever revocation this answers, but none under way. */
+static void drop_revoked(const struct keyd *keyd, struct consumer *consumer)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < consumer->held_count; i++) {
-		if (keystore_volume_state(consumer->held[i].volume) == KEY_ACTIVE)
+		const struct volume *volume = consumer->held[i].volume;
+		enum key_state state = keystore_volume_state(volume);
+		if (state == KEY_ACTIVE || state == KEY_DAMAGED ||
+			revocation_under_way(keyd, volume))
 			consumer->held[kept++] = consumer->held[i];
 	}
 	consumer->held_count = kept;
@@ -297,7 +302,7 @@ static void on_revoke_ack(struct keyd *keyd, struct consumer *consumer)
 					 .by = &consumer->session.peer,
 					 .detail = detail,
 					 .result = "ok"});
-	drop_revoked(consumer);
+	drop_revoked(keyd, consumer);
 }
 
 static void on_restore_ack(struct keyd *keyd, struct consumer *consumer)

@@ -149,6 +149,8 @@ static void end(struct keyd *keyd, struct destroy *d)
 		give_up(keyd, d, "record it in the audit log", rc);
 		return;
 	}
+	if ((scope->volume ? scope->volume->state : scope->level->state) != KEY_DESTROYED)
+		set_state(scope, KEY_DESTROYED, clock_wall_seconds());
 	rc = erasure_remove_intent(&keyd->store, scope);
 	if (rc) /* the next start would find nothing left to do */
 		log_warning("destroying %s: cannot remove the intent: %s", scope_name(scope),
@@ -198,7 +200,6 @@ static void finish(struct keyd *keyd, struct destroy *d)
 		give_up(keyd, d, "write the certificate", rc);
 		return;
 	}
-	set_state(scope, KEY_DESTROYED, now);
 	end(keyd, d);
 }
 
@@ -408,8 +409,6 @@ static void resume(struct keyd *keyd, const struct scope *scope)
 		begin(keyd, d, erasing);
 		return;
 	}
-	if ((scope->volume ? scope->volume->state : scope->level->state) != KEY_DESTROYED)
-		set_state(scope, KEY_DESTROYED, clock_wall_seconds()); /* a lost tombstone */
 	end(keyd, d);
 }
 

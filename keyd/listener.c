@@ -62,6 +62,22 @@ static int bind_and_listen(int fd, const struct sockaddr_un *addr)
 	return rc;
 }
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+
+/*
+ * keyd takes no descriptors, and closing one that a stranger chose can take as long as he likes: who
+ * attaches one is refused where the kernel can do that. Accepted sockets inherit it.
+ */
+static void refuse_descriptors(int fd)
+{
+	const int off = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)))
+		log_debug("this kernel cannot refuse descriptors on a socket");
+}
+
 int listener_open(struct listener *listener, const char *path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -75,6 +91,8 @@ int listener_open(struct listener *listener, const char *path)
 	if (rc)
 		goto out;
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0)
+		refuse_descriptors(fd);
 	rc = fd < 0 ? -errno : bind_and_listen(fd, &addr);
 	if (!rc)
 		listener->fd = fd; /* the listener owns it */

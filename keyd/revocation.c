@@ -35,6 +35,15 @@ static void remove_target(struct revocation *rev, struct revocation_target *targ
 	*target = rev->targets[--rev->target_count];
 }
 
+/* A process that never may have the level's keys has nothing to wipe, and need not know of it. */
+static bool may_hold(
+	const struct keyd *keyd, const struct revocation *rev, const struct consumer *consumer)
+{
+	return consumer_holds(consumer, &rev->scope) ||
+	       policy_may_fetch(
+		       &keyd->config.policy, &consumer->session.peer, rev->scope.level->name);
+}
+
 static void answer(struct revocation_target *target, enum certificate_answer what, uint32_t wiped)
 {
 	target->answered = true;
@@ -79,7 +88,7 @@ void revocation_start(struct keyd *keyd, struct revocation *rev)
 		 * not told this keyd of yet. */
 		bool connected = consumer->session.fd >= 0 && consumer->greeted;
 		bool holds = rev->type == PROTO_REVOKE && consumer_holds(consumer, &rev->scope);
-		if (!connected && !holds)
+		if (connected ? !may_hold(keyd, rev, consumer) : !holds)
 			continue;
 		(void)add_target(rev, consumer); /* there is room for every session */
 		if (connected)
@@ -92,6 +101,8 @@ void revocation_on_hello(struct keyd *keyd, struct consumer *consumer)
 	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
 		if (rev->type == PROTO_RESTORE && !find_target(rev, consumer))
 			continue; /* it is about to ask anyway */
+		if (!find_target(rev, consumer) && !may_hold(keyd, rev, consumer))
+			continue;
 		if (!find_target(rev, consumer) && !add_target(rev, consumer)) {
 			log_warning("too many consumers come and go: cutting off pid %d",
 				(int)consumer->session.peer.pid);
@@ -154,6 +165,16 @@ static bool all_answered(const struct revocation *rev)
 			return false;
 	}
 	return true;
+}
+
+bool revocation_under_way(const struct keyd *keyd, const struct volume *volume)
+{
+	for (const struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		if (rev->scope.volume ? rev->scope.volume == volume
+				      : rev->scope.level == volume->level)
+			return true;
+	}
+	return false;
 }
 
 static bool can_end(const struct keyd *keyd, const struct revocation *rev, int64_t now_ms)

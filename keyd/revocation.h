@@ -36,7 +36,7 @@ struct revocation {
 	void (*done)(struct keyd *keyd, struct revocation *rev);
 };
 
-/* Sends rev's type to every consumer that said HELLO. rev's type, scope, reason and done are set. */
+/* Sends rev's type to every consumer that said HELLO and may hold such keys. rev's type, scope, reason and done are set. */
 void revocation_start(struct keyd *keyd, struct revocation *rev);
 
 /* A consumer said HELLO while revocations are under way: it is told too. */
@@ -51,6 +51,9 @@ void revocation_replace(struct keyd *keyd, struct consumer *former, struct consu
  */
 bool revocation_on_ack(struct keyd *keyd, struct consumer *consumer, uint16_t type, uint32_t serial,
 	uint32_t wiped);
+
+/* Whether an acknowledgement for the volume is still waited for. */
+bool revocation_under_way(const struct keyd *keyd, const struct volume *volume);
 
 /* The consumer's process has ended, and its keys with it. */
 void revocation_on_exit(struct keyd *keyd, struct consumer *consumer);

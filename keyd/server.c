@@ -36,18 +36,27 @@ struct server {
 	bool stopping;
 };
 
-/* Whether one more session of this peer fits; strangers have few places. */
-static bool has_place(const struct keyd *keyd, const struct session *session)
+/*
+ * Whether one more session of this peer fits. Administrators have places of their own, which no
+ * number of tgtds takes from them; strangers have few.
+ */
+static bool has_place(const struct keyd *keyd, struct session *session)
 {
-	size_t of_uid = 0, strangers = 0;
+	bool admin = !consumer_of(session);
+	size_t of_kind = 0, of_uid = 0, strangers = 0;
 
 	for (size_t i = 0; i < keyd->session_count; i++) {
-		of_uid += keyd->sessions[i]->peer.uid == session->peer.uid;
-		strangers += keyd->sessions[i]->stranger;
+		struct session *other = keyd->sessions[i];
+		bool same_kind = admin == !consumer_of(other);
+		of_kind += same_kind;
+		of_uid += same_kind && other->peer.uid == session->peer.uid;
+		strangers += other->stranger;
 	}
+	if (of_kind >= (admin ? SESSIONS_OF_ADMINS_MAX : SESSIONS_MAX - SESSIONS_OF_ADMINS_MAX))
+		return false;
 	if (session->stranger)
-		return strangers < SESSIONS_OF_STRANGERS_MAX && keyd->session_count < SESSIONS_MAX;
-	return keyd->session_count < SESSIONS_MAX && of_uid < SESSIONS_OF_UID_MAX;
+		return strangers < SESSIONS_OF_STRANGERS_MAX;
+	return of_uid < (admin ? SESSIONS_OF_ADMINS_MAX / 2 : SESSIONS_OF_UID_MAX);
 }
 
 static struct session *new_consumer(const struct keyd *keyd, struct peer *peer)

@@ -15,6 +15,7 @@
 enum {
 	SESSIONS_MAX = 256,
 	SESSIONS_OF_UID_MAX = 128,
+	SESSIONS_OF_ADMINS_MAX = 64,    /* of SESSIONS_MAX, kept for admin.sock */
 	SESSIONS_OF_STRANGERS_MAX = 16, /* peers without any right, until they were told so */
 };
 

@@ -26,7 +26,8 @@ run_unit()
 		local rc=$?
 		local ok bad
 		ok=$(grep -c '^\[       OK \]' <<< "$out")
-		bad=$(grep -c '^\[  FAILED  \] [a-z]' <<< "$out")
+		bad=$(sed -n 's/^ *\([0-9]*\) FAILED TEST(S).*/\1/p' <<< "$out")
+		bad=${bad:-0}
 		[ $rc = 0 ] || [ "$bad" != 0 ] || bad=1
 		passed=$((passed + ok)) failed=$((failed + bad))
 		echo "$(basename "$test"): $ok passed, $bad failed"

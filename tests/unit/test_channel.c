@@ -301,6 +301,53 @@ static void impossible_paths_are_refused(void **state)
 
 #define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
 
+static int open_descriptors(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void send_with_fds(int socket, const void *data, size_t len)
+{
+	int fds[2] = {0, 1};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(fds))];
+	} control = {0};
+	struct iovec iov = {(void *)(uintptr_t)data, len};
+	struct msghdr mh = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&mh);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(cmsg), fds, sizeof(fds));
+	assert_int_equal(sendmsg(socket, &mh, 0), len);
+}
+
+/* Nobody may fill another process's table of descriptors. */
+static void descriptors_that_nobody_asked_for_do_not_stay(void **state)
+{
+	struct pair *pair = *state;
+	int before = open_descriptors(), passed;
+
+	send_with_fds(pair->a.fd, "", 0);
+	assert_int_not_equal(proto_recv(&pair->b, NULL, 1000), 0);
+	assert_int_equal(open_descriptors(), before);
+	send_with_fds(pair->a.fd, "", 0);
+	assert_int_not_equal(proto_recv(&pair->b, &passed, 1000), 0);
+	assert_int_equal(open_descriptors(), before);
+	send_with_fds(pair->a.fd, "junk", 4);
+	assert_int_not_equal(proto_recv(&pair->b, NULL, 1000), 0);
+	assert_int_equal(open_descriptors(), before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +356,7 @@ int main(void)
 		PAIR_TEST(a_descriptor_comes_along_close_on_exec),
 		PAIR_TEST(an_unwanted_descriptor_is_closed),
 		PAIR_TEST(several_descriptors_are_refused_and_closed),
+		PAIR_TEST(descriptors_that_nobody_asked_for_do_not_stay),
 		PAIR_TEST(an_oversized_record_is_refused_and_the_next_one_read),
 		PAIR_TEST(receiving_ends_at_its_time_limit),
 		PAIR_TEST(sending_ends_at_its_time_limit),
