@@ -31,8 +31,7 @@ KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_v
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
 	libjson-c-dev libsystemd-dev
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps \
-	util-linux scdoc man-db clang-format cppcheck shellcheck qemu-system-x86 \
-	busybox-static cpio
+	util-linux scdoc man-db clang-format cppcheck shellcheck qemu-system-x86
 
 # ---- Flags ---------------------------------------------------------------------------------------
 
@@ -166,7 +165,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/keyadm
 
 C_FILES  := $(wildcard bs_crypt/*.[ch] keyd/*.[ch] tests/*/*.[ch])
-SH_FILES := $(wildcard bs_crypt/*.sh tests/*.sh tests/*/*.sh tests/*/*.t) .ci/run
+SH_FILES := $(wildcard bs_crypt/*.sh tests/*.sh tests/*/*.sh tests/*/*.t) tests/guest/init .ci/run
 
 format:
 	clang-format -i $(C_FILES)

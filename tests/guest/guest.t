@@ -9,7 +9,7 @@ TEST_LIMIT=${TEST_LIMIT:-150}
 # shellcheck source=tests/guest/vm.sh
 . "$TESTS/guest/vm.sh"
 
-IMAGE=${BUILD%/sanitize}/guest
+IMAGE=${BUILD%/sanitize*}/guest
 NUMBERS=1000000 # lines of the file whose checksum the host knows
 
 command -v qemu-system-x86_64 >/dev/null || skip_all "no qemu-system-x86_64: make deps installs it"

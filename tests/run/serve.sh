@@ -2,16 +2,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # make run: serves one encrypted LUN on the loopback until Ctrl-C. The next run serves the same data.
 #   RUN_DIR  everything that is kept (default build/run); remove it to begin again
-#   PORT     default 3260
+#   PORT     default 3260, or the next free one: Debian's tgt package starts a tgtd of its own there
 set -u
 TOP=$(realpath "$(dirname "$0")/../..")
 BUILD=${BUILD:-$TOP/build}
 STATE=$(realpath -m "${RUN_DIR:-$BUILD/run}")
-PORT=${PORT:-3260}
 LEVEL=demo SIZE=1G
 # shellcheck source=../daemons.sh
 . "$TOP/tests/daemons.sh"
 
+first_free_port() {
+	local port
+	for port in {3260..3299}; do
+		port_taken "$port" || break
+	done
+	echo "$port"
+}
+
+PORT=${PORT:-$(first_free_port)}
 IMAGE=$STATE/$LEVEL.img
 IQN=$IQN_PREFIX:$LEVEL
 URL=iscsi://127.0.0.1:$PORT/$IQN/1
