@@ -17,7 +17,8 @@ Q := $(if $(V),,@)
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
 PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c command.c range.c request.c pool.c volume.c \
-	luks.c crypt.c crypt_openssl.c store_file.c complete.c keysession.c report.c)
+	luks.c crypt.c crypt_openssl.c store_file.c complete.c keysession.c keyconnect.c note.c \
+	report.c)
 SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c session.c consumer.c holders.c \
 	revocation.c admin.c policy.c admin_requests.c admin_levels.c admin_volumes.c answer.c \

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,15 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "complete.h"
+#include "keyconnect.h"
+#include "note.h"
 #include "proto.h"
 #include "report.h"
 #include "secret.h"
 #include "volume.h"
 
 enum {
-	CONNECT_TIMEOUT_MS = 1000,
-	HELLO_TIMEOUT_MS = 2000,
 	SEND_TIMEOUT_MS = 1000,
 	JOIN_TIMEOUT_MS = 5000,
 	RECONNECT_MS = 500,
@@ -80,41 +78,6 @@ static void wake(struct session *s)
 	const uint64_t one = 1;
 	ssize_t n = write(s->wake_fd, &one, sizeof(one));
 	(void)n; /* a full counter wakes the thread just as well */
-}
-
-/*
- * A line for tgtd's log, which the main thread writes: a log that stalls must not stall a wipe.
- */
-struct note {
-	struct completion completion; /* first */
-	void (*report)(const char *fmt, ...);
-	char line[256];
-};
-
-static void write_note(struct completion *completion)
-{
-	struct note *n = (struct note *)completion;
-
-	n->report("%s", n->line);
-	free(n);
-}
-
-static void note(void (*report)(const char *fmt, ...), const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void note(void (*report)(const char *fmt, ...), const char *fmt, ...)
-{
-	struct note *n = calloc(1, sizeof(*n));
-	va_list ap;
-
-	if (!n)
-		return;
-	n->completion.done = write_note;
-	n->report = report;
-	va_start(ap, fmt);
-	(void)vsnprintf(n->line, sizeof(n->line), fmt, ap);
-	va_end(ap);
-	complete_post(&n->completion); /* write_note() owns it */
 }
 
 static void answer(struct keysession_member *m, int rc)
@@ -338,42 +301,6 @@ static void receive(struct session *s)
 	}
 }
 
-/* HELLO and its answer, on a channel that no other thread uses yet. -EKEYREJECTED: keyd denies us. */
-static int say_hello(struct proto_channel *ch, char *why, size_t n)
-{
-	struct proto_msg hello = {.type = PROTO_HELLO, .serial = 1, .hello = {.program = "tgtd"}};
-	int rc = proto_send(ch, &hello, -1, SEND_TIMEOUT_MS);
-
-	if (!rc)
-		rc = proto_recv(ch, NULL, HELLO_TIMEOUT_MS);
-	if (!rc && ch->msg->type != PROTO_HELLO_REPLY)
-		rc = -EPROTO;
-	if (!rc && ch->msg->reply.status != PROTO_OK) {
-		(void)snprintf(why, n, "keyd: %s", ch->msg->reply.message);
-		return ch->msg->reply.status == PROTO_DENIED ? -EKEYREJECTED : -EPROTO;
-	}
-	if (rc)
-		(void)snprintf(why, n, "%s", strerror(-rc));
-	return rc;
-}
-
-static int open_channel(const char *socket, struct proto_channel *ch, char *why, size_t n)
-{
-	int fd = proto_connect(socket, CONNECT_TIMEOUT_MS);
-	int rc = fd < 0 ? fd : proto_channel_open(ch, fd);
-
-	if (rc) {
-		if (fd >= 0)
-			(void)close(fd);
-		(void)snprintf(why, n, "%s", strerror(-rc));
-		return rc;
-	}
-	rc = say_hello(ch, why, n);
-	if (rc)
-		proto_channel_close(ch);
-	return rc;
-}
-
 /* keyd could not be had: who waits in keysession_join() is told. Caller holds s->lock. */
 static void connect_failed(struct session *s, int rc, const char *cause)
 {
@@ -400,7 +327,7 @@ static void try_connect(struct session *s)
 	char cause[PROTO_MESSAGE_BYTES];
 
 	pthread_mutex_unlock(&s->lock);
-	int rc = open_channel(s->socket, &ch, cause, sizeof(cause));
+	int rc = keyconnect_open(s->socket, &ch, cause, sizeof(cause));
 	pthread_mutex_lock(&s->lock);
 	if (rc) {
 		connect_failed(s, rc, cause);
