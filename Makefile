@@ -12,6 +12,7 @@ MAKEFLAGS += --no-builtin-rules
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
+.SECONDARY:
 .DEFAULT_GOAL := all
 
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------

@@ -17,6 +17,10 @@
 
 #include "secret.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MLOCK_DOES_NOTHING /* these sanitizers intercept mlock(2) and skip it */
+#endif
+
 /* The smaps(5) line starting with field, of the mapping that holds p. */
 static bool mapping_says(const void *p, const char *field, const char *expected)
 {
@@ -46,7 +50,7 @@ static void a_secret_is_locked_undumped_and_zero(void **state)
 		assert_non_null(s);
 		assert_int_equal((uintptr_t)s % 16, 0);
 		assert_memory_equal(s, zero, len);
-#ifndef __SANITIZE_ADDRESS__ /* which turns mlock(2) into nothing */
+#ifndef MLOCK_DOES_NOTHING
 		assert_true(mapping_says(s, "VmFlags:", " lo "));
 #endif
 		assert_true(mapping_says(s, "VmFlags:", " dd "));
@@ -100,8 +104,8 @@ static void memory_that_cannot_be_locked_is_refused(void **state)
 	struct rlimit before, none = {0, 0};
 
 	(void)state;
-#ifdef __SANITIZE_ADDRESS__
-	skip(); /* mlock(2) does nothing there */
+#ifdef MLOCK_DOES_NOTHING
+	skip();
 #endif
 	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &before), 0);
 	none.rlim_max = before.rlim_max;
