@@ -126,7 +126,7 @@ $(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
 
-.PHONY: run demo test test-unit test-e2e test-guest bench
+.PHONY: run demo test test-unit test-e2e test-conformance test-guest
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
