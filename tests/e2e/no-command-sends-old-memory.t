@@ -14,8 +14,7 @@ ok "the other level's client writes" io write "$(url 1 1)" 0 <"$STATE/text"
 asked() { # CDB
 	local i
 	for i in 1 2 3; do
-		[ -n "${destroyed-}" ] || io read "$(url 1 1)" 0 128 --per 128 >"$STATE/read" 2>/dev/null ||
-			io read "$(url 1 1)" 0 128 >"$STATE/read"
+		[ -n "${destroyed-}" ] || io read "$(url 1 1)" 0 128 --chunk 128 >"$STATE/read"
 		rm -f "$STATE/got"
 		io cdb "$(url 2 1)" "$1" --in 65536 --to "$STATE/got" >/dev/null 2>&1
 		[ ! -e "$STATE/got" ] || ! grep -q "$MARK" "$STATE/got" || { grep -c "$MARK" "$STATE/got"; return; }

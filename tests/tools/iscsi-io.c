@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* iscsi-io: what the shell tests cannot say to a LUN themselves. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ int main(int argc, char **argv)
 {
 	size_t i;
 
+	signal(SIGPIPE, SIG_IGN); /* libiscsi writes to a target that may just have died */
 	for (i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(argv[1], commands[i].name) && argc - 1 >= commands[i].argc_min)
 			return commands[i].run(argc - 1, argv + 1);
