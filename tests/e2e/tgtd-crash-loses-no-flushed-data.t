@@ -7,6 +7,7 @@ stage level
 load_start load "$(url 1 1)" --connections 4 --depth 8 --slots 32 --reads 20 --flush-every 20
 sleep 1.5
 kill_pid "${TGTD_PID[a]}"
+sleep 1 # the initiator notices on each of its connections
 ok "reads before were right" load_stop load
 is "all connections were lost" "$(load_report load dead_connections)" 4
 isnt "commands were in flight" "$(load_count load 0 . lost)" 0
