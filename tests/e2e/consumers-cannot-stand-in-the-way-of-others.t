@@ -6,11 +6,12 @@
 
 # Debian's python and the script from stdin: the user may see neither this folder nor another python.
 consumers() { # UID COUNT: sets $welcomed
+	rm -f "$STATE/hello"
 	setpriv --reuid "$1" --regid "$1" --clear-groups --pdeathsig KILL \
-		/usr/bin/python3 - "$STATE/keyd.sock" "$2" <"$TESTS/tools/hello.py" >"$STATE/hello.$1" 2>&1 &
+		/usr/bin/python3 - "$STATE/keyd.sock" "$2" <"$TESTS/tools/hello.py" >"$STATE/hello" 2>&1 &
 	at_exit kill $!
-	wait_for 20 test -s "$STATE/hello.$1"
-	welcomed=$(<"$STATE/hello.$1")
+	wait_for 20 test -s "$STATE/hello"
+	welcomed=$(<"$STATE/hello")
 }
 
 cat >"$STATE/keyd.conf" <<-CONF
