@@ -7,6 +7,9 @@ DESTDIR  ?=
 # SANITIZE=address,undefined (or thread) builds and tests under $(BUILD)/sanitize-….
 SANITIZE ?=
 
+# Not empty: build the engine on Intel's multi-buffer library, which exists for x86-64 only.
+IPSEC_MB ?= $(filter x86_64,$(shell uname -m))
+
 SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 # V=1 shows the commands.
@@ -17,8 +20,8 @@ Q := $(if $(V),,@)
 
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
-PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c command.c range.c request.c pool.c volume.c \
-	luks.c crypt.c crypt_openssl.c store_file.c complete.c keysession.c keyconnect.c note.c \
+PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c request.c pool.c volume.c \
+	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c session.c consumer.c holders.c \
@@ -31,9 +34,11 @@ KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_v
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
-	libjson-c-dev libsystemd-dev
+	libjson-c-dev libsystemd-dev $(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
 	util-linux scdoc man-db clang-format cppcheck shellcheck qemu-system-x86
+# bench: the peers to compare with, and plots.
+DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
 
 # ---- Flags ---------------------------------------------------------------------------------------
 
@@ -49,10 +54,11 @@ HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection
 HARDEN   += $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 SAN      := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -D_GNU_SOURCE -Ikeyd -Ibs_crypt -MMD -MP
+ALL_CFLAGS += $(if $(IPSEC_MB),-DHAVE_IPSEC_MB)
 ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
 
 CRYPTO_LIBS := -lcrypto
-PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto -lpthread
+PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
 KEYD_LIBS   := -lcryptsetup -lcrypto -ljson-c -linih -lsystemd
 KEYADM_LIBS := -lcrypto -ljson-c
 
@@ -146,7 +152,7 @@ test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(UNIT)
 
 .PHONY: deps install format lint clean
 deps:
-	@missing=$$(for p in $(DEPS_BUILD) $(DEPS_TEST); do \
+	@missing=$$(for p in $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_BENCH); do \
 		[ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || echo $$p; \
 	done); \
 	[ -z "$$missing" ] && exit 0; \

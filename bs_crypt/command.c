@@ -353,25 +353,39 @@ static void set_claim(struct command *c, const struct decoder *d)
 		c->claim.len_bytes = (c->request.len_bytes + block - 1) / block * block;
 }
 
+/* Completes later, with out before any work, or by doing the work. */
+static int start(const struct command *prepared, enum outcome out)
+{
+	struct command *c = malloc(sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	*c = *prepared;
+	set_cmd_async(c->cmd);
+	if (c->request.volume)
+		(void)volume_get(c->request.volume);
+	if (out != OUTCOME_GOOD) {
+		request_fail(&c->request, out); /* no claim */
+		return 0;
+	}
+	c->claimed = true;
+	range_acquire(&crypt_lun(c->cmd->dev)->ranges, &c->claim);
+	return 0;
+}
+
 int command_submit(struct scsi_cmd *cmd)
 {
 	struct crypt_lun *lun = crypt_lun(cmd->dev);
 	const struct decoder *d = decoder_for(cmd->scb[0]);
-	struct command *c = calloc(1, sizeof(*c));
+	struct command c = {.cmd = cmd};
 
-	if (!c)
-		return -ENOMEM;
-	c->cmd = cmd;
-	c->request.volume = lun->volume ? volume_get(lun->volume) : NULL;
-	c->request.done = command_done;
-	enum outcome out = decode(cmd, d, &c->request);
-	set_cmd_async(cmd);
-	if (out != OUTCOME_GOOD) {
-		request_fail(&c->request, out); /* before any work: no claim */
-		return 0;
-	}
-	set_claim(c, d);
-	c->claimed = true;
-	range_acquire(&lun->ranges, &c->claim);
-	return 0;
+	c.request.volume = lun->volume;
+	c.request.done = command_done;
+	enum outcome out = decode(cmd, d, &c.request);
+	if (out != OUTCOME_GOOD)
+		return start(&c, out);
+	set_claim(&c, d);
+	if (!range_free(&lun->ranges, &c.claim) || !request_now(&c.request))
+		return start(&c, OUTCOME_GOOD);
+	return c.request.outcome == OUTCOME_GOOD ? 0 : start(&c, c.request.outcome);
 }

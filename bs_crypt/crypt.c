@@ -3,7 +3,10 @@
 #include "crypt.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
+
+#include "cpus.h"
 
 #include "report.h"
 
@@ -46,18 +49,17 @@ static const struct known_answer *answer_for(enum cipher_id id)
 	return NULL;
 }
 
-static int test_both_ways(const struct crypt_engine *engine, struct crypt_context *ctx,
-	const struct known_answer *answer)
+static int test_both_ways(struct crypt_context *ctx, const struct known_answer *answer)
 {
 	uint8_t plain[KAT_SECTOR_BYTES], data[KAT_SECTOR_BYTES];
 
 	fill(plain, sizeof(plain));
 	memcpy(data, plain, sizeof(data));
-	if (engine->encrypt(ctx, data, sizeof(data), KAT_SECTOR))
+	if (crypt_encrypt(ctx, data, sizeof(data), KAT_SECTOR))
 		return -EIO;
 	if (memcmp(data, answer->head, 16) || memcmp(data + sizeof(data) - 16, answer->tail, 16))
 		return -EIO;
-	if (engine->decrypt(ctx, data, sizeof(data), KAT_SECTOR))
+	if (crypt_decrypt(ctx, data, sizeof(data), KAT_SECTOR))
 		return -EIO;
 	return memcmp(data, plain, sizeof(data)) ? -EIO : 0;
 }
@@ -69,15 +71,17 @@ static int test_cipher(const struct crypt_engine *engine, const struct cipher *c
 
 	fill(key, sizeof(key));
 	struct crypt_context *ctx =
-		answer ? engine->context_new(cipher, key, KAT_SECTOR_BYTES) : NULL;
-	int rc = ctx ? test_both_ways(engine, ctx, answer) : -EIO;
-	engine->context_free(ctx);
+		answer ? crypt_context_new(engine, cipher, key, KAT_SECTOR_BYTES) : NULL;
+	int rc = ctx ? test_both_ways(ctx, answer) : -EIO;
+	crypt_context_free(ctx);
 	return rc;
 }
 
 int crypt_self_test(const struct crypt_engine *engine)
 {
 	for (size_t i = 0; cipher_at(i); i++) {
+		if (!engine->supports(cipher_at(i)->id))
+			continue;
 		int rc = test_cipher(engine, cipher_at(i));
 		if (rc)
 			return rc;
@@ -85,13 +89,107 @@ int crypt_self_test(const struct crypt_engine *engine)
 	return 0;
 }
 
+/* ---- Contexts and slots ------------------------------------------------------------------------ */
+
+static pthread_mutex_t slot_locks[CRYPT_SLOTS_MAX];
+static pthread_once_t slots_once = PTHREAD_ONCE_INIT;
+static unsigned slots;
+
+/* One for each CPU, and one for the main thread, which has work that others wait for. */
+static void count_slots(void)
+{
+	slots = cpus_usable(CRYPT_SLOTS_MAX - 1) + 1;
+	for (unsigned i = 0; i < slots; i++)
+		pthread_mutex_init(&slot_locks[i], NULL);
+}
+
+unsigned crypt_slots(void)
+{
+	pthread_once(&slots_once, count_slots);
+	return slots;
+}
+
+void crypt_slot_lock(unsigned slot)
+{
+	pthread_mutex_lock(&slot_locks[slot]);
+}
+
+void crypt_slot_unlock(unsigned slot)
+{
+	pthread_mutex_unlock(&slot_locks[slot]);
+}
+
+/* A free slot, the one that this thread had last if it can be, or else that one when it is free. */
+static unsigned take_slot(void)
+{
+	static _Thread_local unsigned mine;
+
+	for (unsigned i = 0; i < slots; i++) {
+		unsigned slot = (mine + i) % slots;
+		if (!pthread_mutex_trylock(&slot_locks[slot])) {
+			mine = slot;
+			return slot;
+		}
+	}
+	crypt_slot_lock(mine);
+	return mine;
+}
+
+struct crypt_context *crypt_context_new(const struct crypt_engine *engine,
+	const struct cipher *cipher, const uint8_t *key, uint32_t sector_bytes)
+{
+	struct crypt_context *ctx = NULL;
+
+	if (crypt_slots() && engine->supports(cipher->id))
+		ctx = engine->context_new(cipher, key, sector_bytes);
+	if (ctx)
+		ctx->engine = engine;
+	return ctx;
+}
+
+void crypt_context_free(struct crypt_context *ctx)
+{
+	if (ctx)
+		ctx->engine->context_free(ctx);
+}
+
+int crypt_encrypt(struct crypt_context *ctx, uint8_t *data, size_t len_bytes, uint64_t sector)
+{
+	unsigned slot = take_slot();
+	int rc = ctx->engine->encrypt(ctx, slot, data, len_bytes, sector);
+
+	crypt_slot_unlock(slot);
+	return rc;
+}
+
+int crypt_decrypt(struct crypt_context *ctx, uint8_t *data, size_t len_bytes, uint64_t sector)
+{
+	unsigned slot = take_slot();
+	int rc = ctx->engine->decrypt(ctx, slot, data, len_bytes, sector);
+
+	crypt_slot_unlock(slot);
+	return rc;
+}
+
+/* ---- The table --------------------------------------------------------------------------------- */
+
 /* Best first. */
 static struct {
 	const struct crypt_engine *engine;
 	enum { UNTRIED, GOOD, BAD } verdict;
 } engines[] = {
+#ifdef HAVE_IPSEC_MB
+	{&crypt_ipsec_mb_avx512, UNTRIED},
+	{&crypt_ipsec_mb_avx2, UNTRIED},
+	{&crypt_ipsec_mb_sse, UNTRIED},
+#endif
 	{&crypt_openssl, UNTRIED},
 };
+
+const struct crypt_engine *crypt_engine_at(size_t i)
+{
+	return i < sizeof(engines) / sizeof(engines[0]) ? engines[i].engine : NULL;
+}
 
 static bool works(size_t i)
 {
@@ -104,14 +202,27 @@ static bool works(size_t i)
 	return engines[i].verdict == GOOD;
 }
 
-int crypt_engine_find(const char *name, const struct crypt_engine **engine)
+/* "ipsec-mb" stands for every ipsec-mb-…. */
+static bool name_matches(const char *name, const char *engine)
+{
+	size_t len = strlen(name);
+
+	return !len || (!strncmp(name, engine, len) && (!engine[len] || engine[len] == '-'));
+}
+
+int crypt_engine_find(
+	const char *name, const struct cipher *cipher, const struct crypt_engine **engine)
 {
 	int rc = -ENOENT;
 
-	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
-		const struct crypt_engine *e = engines[i].engine;
-		if ((*name && strcmp(name, e->name)) || !e->available())
+	for (size_t i = 0; crypt_engine_at(i); i++) {
+		const struct crypt_engine *e = crypt_engine_at(i);
+		if (!name_matches(name, e->name) || !e->available(e))
 			continue;
+		if (!e->supports(cipher->id)) {
+			rc = -ENOTSUP;
+			continue;
+		}
 		if (works(i)) {
 			*engine = e;
 			return 0;

@@ -69,10 +69,30 @@ static int set_grace(struct opts *o, const char *value)
 	return rc;
 }
 
+static int parse_switch(const char *value, bool *out)
+{
+	*out = !strcmp(value, "on");
+	return *out || !strcmp(value, "off") ? 0 : -EINVAL;
+}
+
 static int set_shared(struct opts *o, const char *value)
 {
-	o->shared = !strcmp(value, "on");
-	return o->shared || !strcmp(value, "off") ? 0 : -EINVAL;
+	return parse_switch(value, &o->shared);
+}
+
+static int set_malloc(struct opts *o, const char *value)
+{
+	return parse_switch(value, &o->malloc);
+}
+
+static int set_client_timeout(struct opts *o, const char *value)
+{
+	long n;
+	int rc = parse_number(value, 0, OPTS_CLIENT_TIMEOUT_MAX_S, &n);
+
+	if (!rc)
+		o->client_timeout_s = (unsigned)n;
+	return rc;
 }
 
 static const struct option_row {
@@ -86,6 +106,8 @@ static const struct option_row {
 	{"engine", "the name of a crypto engine", set_engine},
 	{"grace", "0 to 2592000 seconds", set_grace},
 	{"shared", "on or off", set_shared},
+	{"malloc", "on or off", set_malloc},
+	{"client_timeout", "0 to 86400 seconds", set_client_timeout},
 };
 
 /* seen: a bit for each row that has been set. */
@@ -107,7 +129,9 @@ static int set_option(
 		return -EINVAL;
 	}
 	(void)snprintf(why, n,
-		"unknown option '%.64s': known are level, keyd, threads, engine, grace, shared",
+		"unknown option '%.64s': known are level, keyd, threads, engine, grace, shared, "
+		"malloc, "
+		"client_timeout",
 		name);
 	return -EINVAL;
 }
@@ -118,6 +142,7 @@ static int set_defaults(struct opts *o, char *why, size_t n)
 
 	memset(o, 0, sizeof(*o));
 	o->grace_s = OPTS_GRACE_DEFAULT_S;
+	o->malloc = true;
 	if (!set_keyd(o, socket && *socket ? socket : default_socket))
 		return 0;
 	(void)snprintf(why, n, "$KEYD_SOCKET: expected an absolute path of at most 107 bytes");

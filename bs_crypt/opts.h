@@ -12,6 +12,7 @@ enum {
 	OPTS_THREADS_MAX = 64,
 	OPTS_GRACE_DEFAULT_S = 300,
 	OPTS_GRACE_MAX_S = 30 * 24 * 3600,
+	OPTS_CLIENT_TIMEOUT_MAX_S = 24 * 3600,
 	OPTS_SOCKET_BYTES = 108, /* as sun_path, unix(7) */
 	OPTS_ENGINE_BYTES = 16,
 };
@@ -23,6 +24,8 @@ struct opts {
 	unsigned threads;               /* workers of the pool; 0: one for each CPU */
 	int grace_s;                    /* how long keys are kept while keyd is away */
 	bool shared;                    /* other openers of the same file are allowed */
+	bool malloc;                    /* tune malloc(3), process.h */
+	unsigned client_timeout_s;      /* of unread data, process.h; 0: none */
 };
 
 /*

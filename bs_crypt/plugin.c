@@ -4,6 +4,7 @@
 #include "complete.h"
 #include "harden.h"
 #include "pool.h"
+#include "process.h"
 #include "report.h"
 #include "volume.h"
 
@@ -55,6 +56,26 @@ static int take_options(struct scsi_lu *lu, const char *bsopts)
 	return rc;
 }
 
+static int limit_clients(unsigned seconds)
+{
+	int rc = process_limit_clients(seconds);
+
+	if (rc == -EBUSY)
+		report_error("client_timeout=%u: this tgtd has %u for all its clients until it is "
+			     "restarted; give every LUN the same",
+			seconds, process_client_timeout());
+	else if (rc)
+		report_error("client_timeout=%u: cannot set it: %s", seconds, strerror(-rc));
+	return rc;
+}
+
+static int set_up_process(const struct crypt_lun *lun)
+{
+	if (lun->opts.malloc)
+		process_tune_malloc();
+	return lun->opts.client_timeout_s ? limit_clients(lun->opts.client_timeout_s) : 0;
+}
+
 static int join_pool(const struct crypt_lun *lun)
 {
 	int rc = pool_get(lun->opts.threads);
@@ -76,7 +97,8 @@ static tgtadm_err crypt_init(struct scsi_lu *lu, char *bsopts)
 		report_error("device-type: bs-type crypt serves disks only");
 		return TGTADM_INVALID_REQUEST;
 	}
-	if (prepare_process() || take_options(lu, bsopts) || join_pool(crypt_lun(lu)))
+	if (prepare_process() || take_options(lu, bsopts) || set_up_process(crypt_lun(lu)) ||
+		join_pool(crypt_lun(lu)))
 		return TGTADM_INVALID_REQUEST;
 	command_mend_opcodes(lu);
 	return TGTADM_SUCCESS;
@@ -91,10 +113,12 @@ static void crypt_exit(struct scsi_lu *lu)
 static int crypt_open(struct scsi_lu *lu, char *path, int *fd, uint64_t *size)
 {
 	struct crypt_lun *lun = crypt_lun(lu);
+	struct volume_flags flags = {
+		.sync = lu->bsoflags & O_SYNC, .direct = lu->bsoflags & O_DIRECT};
 	char why[WHY_BYTES];
 
-	int rc = volume_open(path, &lun->opts, 1U << lu->blk_shift, lu->bsoflags & O_SYNC,
-		&lun->volume, why, sizeof(why));
+	int rc = volume_open(
+		path, &lun->opts, 1U << lu->blk_shift, flags, &lun->volume, why, sizeof(why));
 	if (rc) {
 		report_error("%s: %s", path, why);
 		return rc;
@@ -124,7 +148,7 @@ static struct backingstore_template crypt_template = {
 	.bs_cmd_submit = command_submit,
 	.bs_close = crypt_close,
 	.bs_exit = crypt_exit,
-	.bs_oflags_supported = O_SYNC,
+	.bs_oflags_supported = O_SYNC | O_DIRECT,
 };
 
 /* Called by tgtd after dlopen(3), and by the constructor when the library is preloaded. */

@@ -36,26 +36,45 @@ static void unlink_claim(struct range_lock *lock, struct range_claim *claim)
 		lock->newest = claim->prev;
 }
 
+static unsigned count_blockers(const struct range_lock *lock, const struct range_claim *claim)
+{
+	unsigned blockers = 0;
+
+	for (const struct range_claim *c = lock->oldest; c; c = c->next)
+		blockers += conflict(c, claim);
+	return blockers;
+}
+
+static void grant(struct range_lock *lock, struct range_claim *claim)
+{
+	if (claim->running || claim->blockers || lock->granted == RANGE_GRANTED_MAX)
+		return;
+	lock->granted++;
+	claim->running = true;
+	claim->granted(claim);
+}
+
+bool range_free(const struct range_lock *lock, const struct range_claim *claim)
+{
+	return lock->granted < RANGE_GRANTED_MAX && !count_blockers(lock, claim);
+}
+
 void range_acquire(struct range_lock *lock, struct range_claim *claim)
 {
-	claim->blockers = 0;
-	for (const struct range_claim *c = lock->oldest; c; c = c->next)
-		claim->blockers += conflict(c, claim);
+	claim->running = false;
+	claim->blockers = count_blockers(lock, claim);
 	append(lock, claim);
-	if (!claim->blockers)
-		claim->granted(claim);
+	grant(lock, claim);
 }
 
 void range_release(struct range_lock *lock, struct range_claim *claim)
 {
-	struct range_claim *later = claim->next;
-
+	for (struct range_claim *later = claim->next; later; later = later->next)
+		later->blockers -= conflict(claim, later);
 	unlink_claim(lock, claim);
-	while (later) {
-		/* granted() may only start the command, never release it: later->next stays. */
-		struct range_claim *next = later->next;
-		if (conflict(claim, later) && !--later->blockers)
-			later->granted(later);
-		later = next;
-	}
+	lock->granted--;
+	/* granted() may only start the command, never release it: the list stays as it is. */
+	for (struct range_claim *c = lock->oldest; c && lock->granted < RANGE_GRANTED_MAX;
+		c = c->next)
+		grant(lock, c);
 }

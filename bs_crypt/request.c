@@ -10,7 +10,9 @@
 
 enum {
 	PIECE_ALIGN_BYTES = 4096,      /* the larger sector size: no piece ends inside a sector */
-	PIECE_MIN_BYTES = 64 * 1024,   /* below, a hand-off costs more than it wins */
+	PIECE_MIN_BYTES = 512 * 1024,  /* below, a hand-off costs more than it wins */
+	NOW_BYTES_MAX = 256 * 1024,    /* what the main thread does itself */
+	CHUNK_BYTES = 128 * 1024,      /* what stays in a CPU's cache between copying and cipher */
 	SCRATCH_BYTES = 256 * 1024,    /* what a worker holds beside the initiator's buffer */
 	SLICE_BYTES = 4 * 1024 * 1024, /* of long operations, before others get the worker */
 	SECTOR_BYTES_MAX = 4096,
@@ -68,49 +70,12 @@ static enum outcome miscompare(struct request *req, uint64_t at, const uint8_t *
 	return OUTCOME_MISCOMPARE;
 }
 
-/* Whole sectors, decrypted, from byte at of the request. */
-static enum outcome read_sectors(
-	struct request *req, unsigned worker, uint8_t *buf, size_t len, uint64_t at)
+/* Aligned as direct I/O may demand. */
+static uint8_t *scratch_new(size_t len)
 {
-	uint64_t offset = lun_offset(req, at);
+	void *scratch;
 
-	if (volume_read(req->volume, buf, len, offset))
-		return OUTCOME_READ_ERROR;
-	return crypt_outcome(volume_decrypt(req->volume, worker, buf, len, offset));
-}
-
-/* Reads back what write_sectors() wrote. Ciphertext equals ciphertext only if the text does. */
-static enum outcome verify_written(
-	struct request *req, const uint8_t *written, size_t len, uint64_t at)
-{
-	enum outcome out = OUTCOME_GOOD;
-	uint8_t *stored = malloc(SCRATCH_BYTES);
-
-	if (!stored)
-		return OUTCOME_INTERNAL;
-	for (size_t done = 0, n; done < len && out == OUTCOME_GOOD; done += n) {
-		n = len - done < SCRATCH_BYTES ? len - done : SCRATCH_BYTES;
-		if (volume_read(req->volume, stored, n, lun_offset(req, at + done)))
-			out = OUTCOME_READ_ERROR;
-		else if (memcmp(stored, written + done, n))
-			out = miscompare(req, at + done, stored, written + done);
-	}
-	free(stored);
-	return out;
-}
-
-/* Whole sectors at byte at of the request; buf holds ciphertext afterwards. */
-static enum outcome write_sectors(
-	struct request *req, unsigned worker, uint8_t *buf, size_t len, uint64_t at)
-{
-	uint64_t offset = lun_offset(req, at);
-	enum outcome out = crypt_outcome(volume_encrypt(req->volume, worker, buf, len, offset));
-
-	if (out == OUTCOME_GOOD)
-		out = write_outcome(volume_write(req->volume, buf, len, offset, req->durable));
-	if (out == OUTCOME_GOOD && req->op == REQUEST_WRITE_VERIFY)
-		out = verify_written(req, buf, len, at);
-	return out;
+	return posix_memalign(&scratch, SECTOR_BYTES_MAX, len) ? NULL : scratch;
 }
 
 /* Scratch for plaintext: wiped before it goes back to the heap. */
@@ -120,27 +85,148 @@ static void scratch_free(uint8_t *scratch, size_t len)
 	free(scratch);
 }
 
+static size_t chunk_bytes(size_t left)
+{
+	return left < CHUNK_BYTES ? left : CHUNK_BYTES;
+}
+
+/* Whole sectors, decrypted, from byte at of the request; they may have to be waited for. */
+static enum outcome fetch_sectors(struct request *req, uint8_t *buf, size_t len, uint64_t at)
+{
+	uint64_t offset = lun_offset(req, at);
+
+	pool_wait_begin();
+	int rc = volume_read(req->volume, buf, len, offset);
+	pool_wait_end();
+	if (rc)
+		return OUTCOME_READ_ERROR;
+	return crypt_outcome(volume_decrypt(req->volume, buf, len, offset));
+}
+
+/*
+ * Whole sectors, decrypted, from byte at of the request. What is in the page cache is decrypted chunk
+ * by chunk, while it is in the CPU's cache; from the first chunk that is not, the rest is one read.
+ */
+static enum outcome read_sectors(struct request *req, uint8_t *buf, size_t len, uint64_t at)
+{
+	enum outcome out = OUTCOME_GOOD;
+
+	for (size_t n; len && out == OUTCOME_GOOD; buf += n, len -= n, at += n) {
+		uint64_t offset = lun_offset(req, at);
+		n = chunk_bytes(len);
+		int rc = volume_read_now(req->volume, buf, n, offset);
+		if (rc == -EAGAIN)
+			return fetch_sectors(req, buf, len, at);
+		out = rc ? OUTCOME_READ_ERROR
+			 : crypt_outcome(volume_decrypt(req->volume, buf, n, offset));
+	}
+	return out;
+}
+
+/* Reads back what write_sectors() wrote. Ciphertext equals ciphertext only if the text does. */
+static enum outcome verify_written(
+	struct request *req, const uint8_t *written, size_t len, uint64_t at)
+{
+	enum outcome out = OUTCOME_GOOD;
+	uint8_t *stored = scratch_new(SCRATCH_BYTES);
+
+	if (!stored)
+		return OUTCOME_INTERNAL;
+	for (size_t done = 0, n; done < len && out == OUTCOME_GOOD; done += n) {
+		n = len - done < SCRATCH_BYTES ? len - done : SCRATCH_BYTES;
+		pool_wait_begin();
+		int rc = volume_read(req->volume, stored, n, lun_offset(req, at + done));
+		pool_wait_end();
+		if (rc)
+			out = OUTCOME_READ_ERROR;
+		else if (memcmp(stored, written + done, n))
+			out = miscompare(req, at + done, stored, written + done);
+	}
+	free(stored);
+	return out;
+}
+
+/* Ciphertext to the store; it may have to be waited for. */
+static int store_sectors(struct request *req, const uint8_t *buf, size_t len, uint64_t offset)
+{
+	pool_wait_begin();
+	int rc = volume_write(req->volume, buf, len, offset, req->durable);
+	pool_wait_end();
+	return rc;
+}
+
+/*
+ * Where the page cache takes what is written at once, chunk by chunk, as read_sectors(); from the
+ * first chunk that has to be waited for, the rest is one write. Buf holds ciphertext afterwards.
+ */
+static enum outcome write_cached(struct request *req, uint8_t *buf, size_t len, uint64_t at)
+{
+	enum outcome out = OUTCOME_GOOD;
+
+	for (size_t n; len && out == OUTCOME_GOOD; buf += n, len -= n, at += n) {
+		uint64_t offset = lun_offset(req, at);
+		n = chunk_bytes(len);
+		out = crypt_outcome(volume_encrypt(req->volume, buf, n, offset));
+		if (out != OUTCOME_GOOD)
+			break;
+		int rc = volume_write_now(req->volume, buf, n, offset);
+		if (rc == -EAGAIN) {
+			out = crypt_outcome(
+				volume_encrypt(req->volume, buf + n, len - n, offset + n));
+			n = len;
+			if (out == OUTCOME_GOOD)
+				out = write_outcome(store_sectors(req, buf, len, offset));
+		} else {
+			out = write_outcome(rc);
+		}
+	}
+	return out;
+}
+
+/* Whole sectors at byte at of the request; buf holds ciphertext afterwards. */
+static enum outcome write_sectors(struct request *req, uint8_t *buf, size_t len, uint64_t at)
+{
+	uint64_t offset = lun_offset(req, at);
+
+	if (!req->durable && req->op != REQUEST_WRITE_VERIFY)
+		return write_cached(req, buf, len, at);
+	enum outcome out = crypt_outcome(volume_encrypt(req->volume, buf, len, offset));
+	if (out == OUTCOME_GOOD)
+		out = write_outcome(store_sectors(req, buf, len, offset));
+	if (out == OUTCOME_GOOD && req->op == REQUEST_WRITE_VERIFY)
+		out = verify_written(req, buf, len, at);
+	return out;
+}
+
 /* The bytes of a piece that fill whole sectors. The rest, if any, is the start of one more. */
 static size_t whole_sectors(const struct request_piece *p)
 {
 	return (size_t)(p->len_bytes - p->len_bytes % volume_sector_bytes(p->request->volume));
 }
 
-static enum outcome run_read(struct request_piece *p, unsigned worker)
+static enum outcome run_flush(struct request_piece *p)
+{
+	pool_wait_begin();
+	int rc = volume_flush(p->request->volume);
+	pool_wait_end();
+	return rc ? OUTCOME_WRITE_ERROR : OUTCOME_GOOD;
+}
+
+static enum outcome run_read(struct request_piece *p)
 {
 	struct request *req = p->request;
-	uint8_t sector[SECTOR_BYTES_MAX];
+	uint8_t sector[SECTOR_BYTES_MAX] __attribute__((aligned(SECTOR_BYTES_MAX)));
 	uint8_t *data = req->data + p->first_byte;
 	size_t whole = whole_sectors(p), rest = (size_t)p->len_bytes - whole;
 	enum outcome out = OUTCOME_GOOD;
 
-	if (req->durable && !p->first_byte && volume_flush(req->volume))
-		return OUTCOME_WRITE_ERROR; /* FUA: what is cached goes to the medium first */
-	if (whole)
-		out = read_sectors(req, worker, data, whole, p->first_byte);
+	if (req->durable && !p->first_byte)
+		out = run_flush(p); /* FUA: what is cached goes to the medium first */
+	if (whole && out == OUTCOME_GOOD)
+		out = read_sectors(req, data, whole, p->first_byte);
 	if (rest && out == OUTCOME_GOOD) {
-		out = read_sectors(req, worker, sector, volume_sector_bytes(req->volume),
-			p->first_byte + whole);
+		out = read_sectors(
+			req, sector, volume_sector_bytes(req->volume), p->first_byte + whole);
 		if (out == OUTCOME_GOOD)
 			memcpy(data + whole, sector, rest);
 		secret_wipe(sector, sizeof(sector));
@@ -148,23 +234,24 @@ static enum outcome run_read(struct request_piece *p, unsigned worker)
 	return out;
 }
 
-static enum outcome run_write(struct request_piece *p, unsigned worker)
+static enum outcome run_write(struct request_piece *p)
 {
 	struct request *req = p->request;
-	uint8_t sector[SECTOR_BYTES_MAX];
+	uint8_t sector[SECTOR_BYTES_MAX] __attribute__((aligned(SECTOR_BYTES_MAX)));
 	uint8_t *data = req->data + p->first_byte;
 	size_t whole = whole_sectors(p), rest = (size_t)p->len_bytes - whole;
 	uint32_t sector_bytes = volume_sector_bytes(req->volume);
 	enum outcome out = OUTCOME_GOOD;
 
+	if (req->encrypted)
+		return write_outcome(store_sectors(req, data, whole, req->offset_bytes));
 	if (whole)
-		out = write_sectors(req, worker, data, whole, p->first_byte);
+		out = write_sectors(req, data, whole, p->first_byte);
 	if (rest && out == OUTCOME_GOOD) {
-		out = read_sectors(req, worker, sector, sector_bytes, p->first_byte + whole);
+		out = read_sectors(req, sector, sector_bytes, p->first_byte + whole);
 		if (out == OUTCOME_GOOD) {
 			memcpy(sector, data + whole, rest);
-			out = write_sectors(
-				req, worker, sector, sector_bytes, p->first_byte + whole);
+			out = write_sectors(req, sector, sector_bytes, p->first_byte + whole);
 		}
 		secret_wipe(sector, sizeof(sector));
 	}
@@ -183,20 +270,19 @@ static void slice_done(struct request_piece *p, uint64_t slice)
 	p->len_bytes -= slice;
 }
 
-static enum outcome run_verify(struct request_piece *p, unsigned worker)
+static enum outcome run_verify(struct request_piece *p)
 {
 	struct request *req = p->request;
 	uint64_t slice = slice_bytes(p);
 	enum outcome out = OUTCOME_GOOD;
-	uint8_t *stored = malloc(SCRATCH_BYTES);
+	uint8_t *stored = scratch_new(SCRATCH_BYTES);
 
 	if (!stored)
 		return OUTCOME_INTERNAL;
 	for (uint64_t done = 0, n; done < slice && out == OUTCOME_GOOD; done += n) {
 		uint64_t at = p->first_byte + done;
 		n = slice - done < SCRATCH_BYTES ? slice - done : SCRATCH_BYTES;
-		out = read_sectors(
-			req, worker, stored, round_up(n, volume_sector_bytes(req->volume)), at);
+		out = read_sectors(req, stored, round_up(n, volume_sector_bytes(req->volume)), at);
 		if (out == OUTCOME_GOOD && req->data && memcmp(stored, req->data + at, n))
 			out = miscompare(req, at, stored, req->data + at);
 	}
@@ -206,27 +292,27 @@ static enum outcome run_verify(struct request_piece *p, unsigned worker)
 }
 
 /* One piece always: nothing is written before everything has been compared. */
-static enum outcome run_compare_write(struct request_piece *p, unsigned worker)
+static enum outcome run_compare_write(struct request_piece *p)
 {
 	struct request *req = p->request;
 	size_t len = (size_t)p->len_bytes;
-	uint8_t *stored = malloc(len);
-	enum outcome out = stored ? read_sectors(req, worker, stored, len, 0) : OUTCOME_INTERNAL;
+	uint8_t *stored = scratch_new(len);
+	enum outcome out = stored ? read_sectors(req, stored, len, 0) : OUTCOME_INTERNAL;
 
 	if (out == OUTCOME_GOOD && memcmp(stored, req->data, len))
 		out = miscompare(req, 0, stored, req->data);
 	if (out == OUTCOME_GOOD)
-		out = write_sectors(req, worker, req->data + len, len, 0);
+		out = write_sectors(req, req->data + len, len, 0);
 	if (stored)
 		scratch_free(stored, len);
 	return out;
 }
 
-static enum outcome run_or_write(struct request_piece *p, unsigned worker)
+static enum outcome run_or_write(struct request_piece *p)
 {
 	struct request *req = p->request;
 	enum outcome out = OUTCOME_GOOD;
-	uint8_t *stored = malloc(SCRATCH_BYTES);
+	uint8_t *stored = scratch_new(SCRATCH_BYTES);
 
 	if (!stored)
 		return OUTCOME_INTERNAL;
@@ -234,12 +320,12 @@ static enum outcome run_or_write(struct request_piece *p, unsigned worker)
 		uint64_t at = p->first_byte + done;
 		n = p->len_bytes - done < SCRATCH_BYTES ? p->len_bytes - done : SCRATCH_BYTES;
 		size_t sectors = round_up(n, volume_sector_bytes(req->volume));
-		out = read_sectors(req, worker, stored, sectors, at);
+		out = read_sectors(req, stored, sectors, at);
 		if (out != OUTCOME_GOOD)
 			break;
 		for (uint64_t i = 0; i < n; i++)
 			stored[i] |= req->data[at + i];
-		out = write_sectors(req, worker, stored, sectors, at);
+		out = write_sectors(req, stored, sectors, at);
 	}
 	scratch_free(stored, SCRATCH_BYTES);
 	return out;
@@ -270,12 +356,12 @@ static void fill_same(const struct request *req, uint8_t *buf, size_t len, uint6
 	}
 }
 
-static enum outcome run_write_same(struct request_piece *p, unsigned worker)
+static enum outcome run_write_same(struct request_piece *p)
 {
 	struct request *req = p->request;
 	uint64_t slice = slice_bytes(p);
 	enum outcome out = OUTCOME_GOOD;
-	uint8_t *buf = malloc(SCRATCH_BYTES);
+	uint8_t *buf = scratch_new(SCRATCH_BYTES);
 
 	if (!buf)
 		return OUTCOME_INTERNAL;
@@ -283,30 +369,25 @@ static enum outcome run_write_same(struct request_piece *p, unsigned worker)
 		uint64_t at = p->first_byte + done;
 		n = slice - done < SCRATCH_BYTES ? slice - done : SCRATCH_BYTES;
 		fill_same(req, buf, n, at);
-		out = write_sectors(req, worker, buf, n, at);
+		out = write_sectors(req, buf, n, at);
 	}
 	scratch_free(buf, SCRATCH_BYTES);
 	slice_done(p, slice);
 	return out;
 }
 
-static enum outcome run_flush(struct request_piece *p, unsigned worker)
-{
-	(void)worker;
-	return volume_flush(p->request->volume) ? OUTCOME_WRITE_ERROR : OUTCOME_GOOD;
-}
-
-static enum outcome run_prefetch(struct request_piece *p, unsigned worker)
+static enum outcome run_prefetch(struct request_piece *p)
 {
 	struct request *req = p->request;
 
-	(void)worker;
-	return volume_prefetch(req->volume, req->len_bytes, req->offset_bytes) ? OUTCOME_READ_ERROR
-									       : OUTCOME_GOOD;
+	pool_wait_begin();
+	int rc = volume_prefetch(req->volume, req->len_bytes, req->offset_bytes);
+	pool_wait_end();
+	return rc ? OUTCOME_READ_ERROR : OUTCOME_GOOD;
 }
 
 static const struct {
-	enum outcome (*run)(struct request_piece *p, unsigned worker);
+	enum outcome (*run)(struct request_piece *p);
 	bool divisible;
 	bool sliced; /* run() takes what it has done off the piece */
 } ops[] = {
@@ -326,15 +407,17 @@ static void finish_on_main(struct completion *completion)
 	struct request *req = (struct request *)(void *)((char *)completion -
 							 offsetof(struct request, completion));
 
+	if (req->pieces != &req->first)
+		free(req->pieces);
 	req->done(req);
 }
 
-static void run_piece(struct pool_task *task, unsigned worker)
+static void run_piece(struct pool_task *task)
 {
 	struct request_piece *p = (struct request_piece *)task;
 	struct request *req = p->request;
 	enum outcome good = OUTCOME_GOOD;
-	enum outcome out = ops[req->op].run(p, worker);
+	enum outcome out = ops[req->op].run(p);
 
 	if (out != OUTCOME_GOOD)
 		atomic_compare_exchange_strong(&req->outcome, &good, out);
@@ -364,12 +447,69 @@ static void prepare(struct request *req, enum outcome outcome)
 	atomic_store(&req->outcome, outcome);
 	atomic_store(&req->miscompare_byte, UINT64_MAX);
 	req->completion.done = finish_on_main;
+	req->pieces = &req->first;
 }
 
 void request_fail(struct request *request, enum outcome outcome)
 {
 	prepare(request, outcome);
 	complete_post(&request->completion);
+}
+
+/* Small whole sectors, and nothing to be made durable. */
+static bool fit_for_now(const struct request *req)
+{
+	return (req->op == REQUEST_READ || req->op == REQUEST_WRITE) && !req->durable &&
+	       req->len_bytes && req->len_bytes <= NOW_BYTES_MAX &&
+	       !(req->len_bytes % volume_sector_bytes(req->volume));
+}
+
+static int read_now(struct request *req)
+{
+	size_t len = (size_t)req->len_bytes;
+	int rc = volume_read_now(req->volume, req->data, len, req->offset_bytes);
+
+	if (rc == -EAGAIN)
+		return rc;
+	req->outcome =
+		rc ? OUTCOME_READ_ERROR
+		   : crypt_outcome(volume_decrypt(req->volume, req->data, len, req->offset_bytes));
+	return 0;
+}
+
+static int write_now(struct request *req)
+{
+	size_t len = (size_t)req->len_bytes;
+
+	if (!volume_writes_now(req->volume))
+		return -EAGAIN;
+	req->outcome =
+		crypt_outcome(volume_encrypt(req->volume, req->data, len, req->offset_bytes));
+	if (req->outcome != OUTCOME_GOOD)
+		return 0;
+	int rc = volume_write_now(req->volume, req->data, len, req->offset_bytes);
+	if (rc != -EAGAIN)
+		req->outcome = write_outcome(rc);
+	req->encrypted = rc == -EAGAIN;
+	return req->encrypted ? -EAGAIN : 0;
+}
+
+bool request_now(struct request *request)
+{
+	if (!fit_for_now(request))
+		return false;
+	return !(request->op == REQUEST_READ ? read_now(request) : write_now(request));
+}
+
+/* Room for count pieces; where there is none, one has to do. */
+static unsigned get_pieces(struct request *req, unsigned count)
+{
+	struct request_piece *pieces = count > 1 ? calloc(count, sizeof(*pieces)) : NULL;
+
+	if (!pieces)
+		return 1;
+	req->pieces = pieces;
+	return count;
 }
 
 void request_start(struct request *request)
@@ -383,15 +523,17 @@ void request_start(struct request *request)
 		return;
 	}
 	prepare(request, OUTCOME_GOOD);
-	unsigned count =
-		request_split(request->op, request->len_bytes, pool_workers(), &piece_bytes);
+	unsigned count = request_split(request->op, request->len_bytes, pool_free(), &piece_bytes);
+	count = get_pieces(request, count);
+	struct request_piece *pieces = request->pieces;
 	atomic_store(&request->pieces_left, count);
 	for (unsigned i = 0; i < count; i++) {
-		struct request_piece *p = &request->pieces[i];
+		struct request_piece *p = &pieces[i];
 		p->task.run = run_piece;
 		p->request = request;
 		p->first_byte = i * piece_bytes;
 		p->len_bytes = i + 1 < count ? piece_bytes : request->len_bytes - p->first_byte;
-		pool_submit(&p->task);
 	}
+	for (unsigned i = 0; i < count; i++)
+		pool_submit(&pieces[i].task);
 }

@@ -2,7 +2,8 @@
 /*
  * One command's work on a volume, free of SCSI and tgt: split into pieces that the pool's workers
  * run, each piece moving data between the initiator's buffer, the cipher and the store. The last
- * piece to end completes the request on the main thread.
+ * piece to end completes the request on the main thread. What is small and needs no waiting is done
+ * by the main thread itself: handing it over would take longer.
  *
  * An initiator's buffer may end inside a sector. Reads decrypt that sector into a buffer of their
  * own; writes merge the part with the rest of the stored sector, under the exclusive claim that the
@@ -77,10 +78,20 @@ struct request {
 	_Atomic uint64_t miscompare_byte; /* first differing byte, from the request's start */
 
 	/* Private to request.c. */
+	bool encrypted; /* a write that had to stop half-way: data is ciphertext already */
 	struct completion completion;
 	atomic_uint pieces_left;
-	struct request_piece pieces[POOL_WORKERS_MAX];
+	struct request_piece first;   /* the only one, */
+	struct request_piece *pieces; /* or all of them */
 };
+
+/*
+ * Does a small read or write here and now, on the main thread, where nothing has to be waited for:
+ * the page cache or memory answers. True when it is over, with outcome set and done not called.
+ * False when request_start() must follow, which takes up what is begun. No other claim may conflict
+ * (range.h). Main thread only.
+ */
+bool request_now(struct request *request) __attribute__((warn_unused_result));
 
 /*
  * Starts the work; done is called later, never from within. The caller keeps request, volume and
@@ -92,8 +103,8 @@ void request_start(struct request *request);
 void request_fail(struct request *request, enum outcome outcome);
 
 /*
- * How request_start() would split len_bytes of op over workers: the number of pieces (at least 1,
- * at most workers) and in *piece_bytes the length of each but the last, a multiple of 4096.
+ * How request_start() splits len_bytes of op over workers that are free: the number of pieces (at
+ * least 1, at most workers) and in *piece_bytes the length of each but the last, a multiple of 4096.
  */
 unsigned request_split(
 	enum request_op op, uint64_t len_bytes, unsigned workers, uint64_t *piece_bytes);

@@ -18,10 +18,14 @@ struct store_flags {
 	bool read_only;
 	bool shared; /* other openers of the same store are allowed, if they share, too */
 	bool sync;   /* every write is durable when it returns, as O_DSYNC */
+	bool direct; /* past the page cache, as O_DIRECT */
 };
 
 struct store_ops {
 	int (*read)(struct store *s, void *buf, size_t len, uint64_t offset);
+	int (*read_now)(struct store *s, void *buf, size_t len, uint64_t offset);
+	int (*write_now)(struct store *s, const void *buf, size_t len, uint64_t offset);
+	bool (*writes_now)(struct store *s);
 	int (*write)(struct store *s, const void *buf, size_t len, uint64_t offset, bool durable);
 	int (*flush)(struct store *s);
 	int (*prefetch)(struct store *s, uint64_t len, uint64_t offset);
@@ -32,12 +36,15 @@ struct store {
 	const struct store_ops *ops;
 	uint64_t size_bytes;
 	uint32_t io_bytes; /* preferred transfer size, for the LUN's physical block exponent */
-	int fd;            /* to read the LUKS2 header through */
+	/* What transfers must be multiples of, in place, length and memory: 1, or O_DIRECT's demand. */
+	uint32_t align_bytes;
+	int fd; /* to read the LUKS2 header through */
 };
 
 /*
  * Opens the file or block device at path. The caller owns *store. -EBUSY: somebody else has it
- * open as a volume; -EACCES and -EROFS: try read_only; -EINVAL: neither file nor block device.
+ * open as a volume; -EACCES and -EROFS: try read_only; -EINVAL: neither file nor block device;
+ * -EOPNOTSUPP: direct is not possible there.
  */
 int store_open_file(const char *path, struct store_flags flags, struct store **store)
 	__attribute__((warn_unused_result));
@@ -46,6 +53,27 @@ int store_open_file(const char *path, struct store_flags flags, struct store **s
 static inline int store_read(struct store *s, void *buf, size_t len, uint64_t offset)
 {
 	return s->ops->read(s, buf, len, offset);
+}
+
+/*
+ * As store_read() and a store_write() that is not durable, but never wait for a device: -EAGAIN when
+ * they would have to, or cannot tell. Nothing is said of the buffer, or of the range, then: the call
+ * is to be repeated as store_read() or store_write().
+ */
+static inline int store_read_now(struct store *s, void *buf, size_t len, uint64_t offset)
+{
+	return s->ops->read_now(s, buf, len, offset);
+}
+
+static inline int store_write_now(struct store *s, const void *buf, size_t len, uint64_t offset)
+{
+	return s->ops->write_now(s, buf, len, offset);
+}
+
+/* False when store_write_now() is known to give -EAGAIN always. */
+static inline bool store_writes_now(struct store *s)
+{
+	return s->ops->writes_now(s);
 }
 
 /*

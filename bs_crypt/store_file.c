@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* Files and block devices, through the page cache. */
+/* Files and block devices, through the page cache or past it. */
 #include "store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 struct file_store {
 	struct store store;
 	bool sync;
+	bool in_memory;          /* tmpfs: nothing below could be waited for */
+	atomic_bool no_read_now; /* the file system cannot tell whether it would wait */
+	atomic_bool no_write_now;
 	atomic_bool flush_failed; /* sticky until the store is reopened */
 };
 
@@ -38,6 +43,31 @@ static int file_read(struct store *s, void *buf, size_t len, uint64_t offset)
 		offset += (uint64_t)n;
 	}
 	return 0;
+}
+
+/*
+ * What RWF_NOWAIT gave: all, or nothing that counts. A file system that does not know the flag is not
+ * asked again.
+ */
+static int now_result(ssize_t n, size_t len, atomic_bool *never)
+{
+	if (n == (ssize_t)len)
+		return 0;
+	if (n < 0 && errno == EOPNOTSUPP)
+		atomic_store(never, true);
+	return -EAGAIN; /* errors, too: the call that may wait will tell */
+}
+
+static int file_read_now(struct store *s, void *buf, size_t len, uint64_t offset)
+{
+	struct file_store *f = file_of(s);
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+
+	if (f->in_memory)
+		return file_read(s, buf, len, offset);
+	if (atomic_load(&f->no_read_now))
+		return -EAGAIN;
+	return now_result(preadv2(s->fd, &iov, 1, (off_t)offset, RWF_NOWAIT), len, &f->no_read_now);
 }
 
 static int flush_error(struct file_store *f)
@@ -85,6 +115,26 @@ static int file_write(struct store *s, const void *buf, size_t len, uint64_t off
 	return 0;
 }
 
+static bool file_writes_now(struct store *s)
+{
+	struct file_store *f = file_of(s);
+
+	return !f->sync && !atomic_load(&f->no_write_now);
+}
+
+static int file_write_now(struct store *s, const void *buf, size_t len, uint64_t offset)
+{
+	struct file_store *f = file_of(s);
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+
+	if (!file_writes_now(s))
+		return -EAGAIN;
+	if (f->in_memory)
+		return file_write(s, buf, len, offset, false);
+	return now_result(
+		pwritev2(s->fd, &iov, 1, (off_t)offset, RWF_NOWAIT), len, &f->no_write_now);
+}
+
 static int file_prefetch(struct store *s, uint64_t len, uint64_t offset)
 {
 	return -posix_fadvise(s->fd, (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
@@ -98,11 +148,45 @@ static void file_close(struct store *s)
 
 static const struct store_ops file_ops = {
 	.read = file_read,
+	.read_now = file_read_now,
+	.writes_now = file_writes_now,
+	.write_now = file_write_now,
 	.write = file_write,
 	.flush = file_flush,
 	.prefetch = file_prefetch,
 	.close = file_close,
 };
+
+/* A file in a tmpfs. A device is none, though its node is in one as a rule: in /dev. */
+static bool lies_in_memory(int fd)
+{
+	struct statfs fs;
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) && !fstatfs(fd, &fs) &&
+	       fs.f_type == TMPFS_MAGIC;
+}
+
+/* How much may be waited for, and what transfers must look like. */
+static int find_nature(struct file_store *f, bool direct)
+{
+	struct statx st;
+
+	f->store.align_bytes = 1;
+	if (!direct) {
+		f->in_memory = lies_in_memory(f->store.fd);
+		return 0;
+	}
+	/* Past the cache there is a device to wait for. */
+	atomic_store(&f->no_read_now, true);
+	atomic_store(&f->no_write_now, true);
+	if (statx(f->store.fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st))
+		return -errno;
+	f->store.align_bytes = st.stx_dio_offset_align > st.stx_dio_mem_align
+				       ? st.stx_dio_offset_align
+				       : st.stx_dio_mem_align;
+	return st.stx_mask & STATX_DIOALIGN && f->store.align_bytes ? 0 : -EOPNOTSUPP;
+}
 
 static int measure(struct store *s)
 {
@@ -149,9 +233,14 @@ int store_open_file(const char *path, struct store_flags flags, struct store **s
 	f->sync = flags.sync;
 	/* O_NONBLOCK: opening a FIFO by mistake must not stop tgtd; no effect on files and devices.
 	 * O_EXCL: a block device that is mounted or in use otherwise is refused; none on files. */
-	f->store.fd = open(path, (flags.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK |
-					 (flags.shared ? 0 : O_EXCL));
+	f->store.fd =
+		open(path, (flags.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK |
+				   (flags.shared ? 0 : O_EXCL) | (flags.direct ? O_DIRECT : 0));
 	rc = f->store.fd < 0 ? -errno : measure(&f->store);
+	if (f->store.fd < 0 && rc == -EINVAL && flags.direct)
+		rc = -EOPNOTSUPP; /* what open(2) says of O_DIRECT where it is not possible */
+	if (!rc)
+		rc = find_nature(f, flags.direct);
 	if (!rc)
 		rc = lock_file(f->store.fd, flags);
 	if (!rc) {

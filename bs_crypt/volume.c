@@ -9,7 +9,6 @@
 
 #include "keysession.h"
 #include "luks.h"
-#include "pool.h"
 #include "report.h"
 
 enum {
@@ -35,44 +34,19 @@ struct volume {
 
 	pthread_rwlock_t key_lock;
 	enum volume_state state;
-	struct crypt_context **contexts; /* one for each worker; NULL when no key is held */
-	unsigned context_count;
+	struct crypt_context *context; /* NULL when no key is held */
 };
 
-static void contexts_free(
-	const struct crypt_engine *engine, struct crypt_context **contexts, unsigned count)
-{
-	for (unsigned i = 0; contexts && i < count; i++)
-		engine->context_free(contexts[i]);
-	free(contexts);
-}
-
-static struct crypt_context **contexts_new(const struct volume *vol, const uint8_t *key)
-{
-	struct crypt_context **contexts = calloc(vol->context_count, sizeof(*contexts));
-
-	for (unsigned i = 0; contexts && i < vol->context_count; i++) {
-		contexts[i] = vol->engine->context_new(
-			vol->cipher, key, luks_segment(vol->luks)->sector_bytes);
-		if (!contexts[i]) {
-			contexts_free(vol->engine, contexts, i);
-			return NULL;
-		}
-	}
-	return contexts;
-}
-
-/* Puts contexts (NULL: none) and state in place of what was there. True if a key was held. */
-static bool exchange_key(
-	struct volume *vol, struct crypt_context **contexts, enum volume_state state)
+/* Puts context (NULL: none) and state in place of what was there. True if a key was held. */
+static bool exchange_key(struct volume *vol, struct crypt_context *context, enum volume_state state)
 {
 	pthread_rwlock_wrlock(&vol->key_lock);
-	struct crypt_context **old = vol->contexts;
-	vol->contexts = contexts;
+	struct crypt_context *old = vol->context;
+	vol->context = context;
 	if (vol->state != VOLUME_DESTROYED)
 		vol->state = state;
 	/* Freed under the lock: who then sees the new state knows that the schedules are gone. */
-	contexts_free(vol->engine, old, vol->context_count);
+	crypt_context_free(old);
 	pthread_rwlock_unlock(&vol->key_lock);
 	return old != NULL;
 }
@@ -168,12 +142,15 @@ static int take_key(struct volume *vol, const struct proto_attach_reply *r, char
 			"changed; restore it from a backup");
 		return -EKEYREJECTED;
 	}
-	struct crypt_context **contexts = contexts_new(vol, r->key);
-	if (!contexts) {
-		(void)snprintf(why, n, "out of memory for the key schedules");
+	struct crypt_context *context = crypt_context_new(
+		vol->engine, vol->cipher, r->key, luks_segment(vol->luks)->sector_bytes);
+	if (!context) {
+		(void)snprintf(why, n,
+			"out of memory for the key schedules, or it may not be "
+			"locked (ulimit -l)");
 		return -ENOMEM;
 	}
-	(void)exchange_key(vol, contexts, VOLUME_READY);
+	(void)exchange_key(vol, context, VOLUME_READY);
 	return 0;
 }
 
@@ -218,9 +195,10 @@ int volume_key_apply(
 	return rc;
 }
 
-static int open_store(struct volume *vol, bool sync, char *why, size_t n)
+static int open_store(struct volume *vol, struct volume_flags how, char *why, size_t n)
 {
-	struct store_flags flags = {.shared = vol->opts.shared, .sync = sync};
+	struct store_flags flags = {
+		.shared = vol->opts.shared, .sync = how.sync, .direct = how.direct};
 	int rc = store_open_file(vol->path, flags, &vol->store);
 
 	if (rc == -EACCES || rc == -EROFS) {
@@ -231,6 +209,8 @@ static int open_store(struct volume *vol, bool sync, char *why, size_t n)
 		(void)snprintf(why, n,
 			"already open: close the other LUN, or set shared=on for a "
 			"cluster");
+	else if (rc == -EOPNOTSUPP)
+		(void)snprintf(why, n, "cannot be read past the cache: leave bsoflags direct out");
 	else if (rc == -EINVAL)
 		(void)snprintf(why, n, "neither a file nor a block device");
 	else if (rc)
@@ -258,7 +238,35 @@ static int open_header(struct volume *vol, uint32_t block_bytes, char *why, size
 			sector_bytes, block_bytes, sector_bytes);
 		return -EINVAL;
 	}
+	if (sector_bytes % vol->store->align_bytes) {
+		(void)snprintf(why, n,
+			"its sectors have %u bytes and direct I/O needs %u: leave bsoflags direct "
+			"out",
+			sector_bytes, vol->store->align_bytes);
+		return -EINVAL;
+	}
 	return 0;
+}
+
+/* For the header's cipher: keyd's record will say the same, or the volume is refused. */
+static int choose_engine(struct volume *vol, char *why, size_t n)
+{
+	const char *name = luks_segment(vol->luks)->cipher;
+	const struct cipher *cipher = cipher_find(name);
+	int rc = cipher ? crypt_engine_find(vol->opts.engine, cipher, &vol->engine) : -ENOTSUP;
+
+	if (!cipher)
+		(void)snprintf(why, n, "cipher %s is not known to this version", name);
+	else if (rc == -ENOENT)
+		(void)snprintf(why, n, "engine=%s: no such crypto engine", vol->opts.engine);
+	else if (rc == -ENOTSUP)
+		(void)snprintf(why, n, "engine=%s does not know %s: leave engine= out",
+			vol->opts.engine, name);
+	else if (rc)
+		(void)snprintf(why, n,
+			"crypto engine %s failed its self-test: no volume is opened with it",
+			vol->opts.engine);
+	return rc;
 }
 
 static int volume_new(const char *path, const struct opts *opts, struct volume **volume)
@@ -270,7 +278,6 @@ static int volume_new(const char *path, const struct opts *opts, struct volume *
 		return -ENOMEM;
 	vol->opts = *opts;
 	vol->references = 1;
-	vol->context_count = pool_workers();
 	vol->state = VOLUME_NOT_READY;
 	/* A wipe goes before the cipher calls that arrive after it. */
 	pthread_rwlockattr_init(&attr);
@@ -286,8 +293,8 @@ static int volume_new(const char *path, const struct opts *opts, struct volume *
 	return 0;
 }
 
-int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes, bool sync,
-	struct volume **volume, char *why, size_t why_bytes)
+int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes,
+	struct volume_flags flags, struct volume **volume, char *why, size_t why_bytes)
 {
 	struct volume *vol = NULL;
 	int rc;
@@ -296,17 +303,11 @@ int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes,
 	rc = volume_new(path, opts, &vol);
 	if (rc)
 		return rc;
-	rc = crypt_engine_find(opts->engine, &vol->engine);
-	if (rc)
-		(void)snprintf(why, why_bytes,
-			rc == -ENOENT ? "engine=%s: no such crypto engine"
-				      : "crypto engine %s failed its self-test: no volume is "
-					"opened with it",
-			opts->engine);
-	if (!rc)
-		rc = open_store(vol, sync, why, why_bytes);
+	rc = open_store(vol, flags, why, why_bytes);
 	if (!rc)
 		rc = open_header(vol, block_bytes, why, why_bytes);
+	if (!rc)
+		rc = choose_engine(vol, why, why_bytes);
 	if (!rc)
 		rc = keysession_join(vol, &vol->member, why, why_bytes);
 	if (rc) {
@@ -368,8 +369,8 @@ int volume_status(struct volume *vol)
 
 typedef int crypt_fn(struct crypt_context *ctx, uint8_t *data, size_t len_bytes, uint64_t sector);
 
-static int crypt_locked(struct volume *vol, crypt_fn *crypt, unsigned worker, uint8_t *data,
-	size_t len_bytes, uint64_t offset_bytes)
+static int crypt_locked(
+	struct volume *vol, crypt_fn *crypt, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
 {
 	int rc = 0;
 
@@ -379,23 +380,21 @@ static int crypt_locked(struct volume *vol, crypt_fn *crypt, unsigned worker, ui
 		pthread_rwlock_rdlock(&vol->key_lock);
 		rc = status_locked(vol);
 		if (!rc)
-			rc = crypt(vol->contexts[worker], data + done, n,
+			rc = crypt(vol->context, data + done, n,
 				(offset_bytes + done) / SECTOR_UNIT_BYTES);
 		pthread_rwlock_unlock(&vol->key_lock);
 	}
 	return rc;
 }
 
-int volume_encrypt(
-	struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
+int volume_encrypt(struct volume *vol, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
 {
-	return crypt_locked(vol, vol->engine->encrypt, worker, data, len_bytes, offset_bytes);
+	return crypt_locked(vol, crypt_encrypt, data, len_bytes, offset_bytes);
 }
 
-int volume_decrypt(
-	struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
+int volume_decrypt(struct volume *vol, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
 {
-	return crypt_locked(vol, vol->engine->decrypt, worker, data, len_bytes, offset_bytes);
+	return crypt_locked(vol, crypt_decrypt, data, len_bytes, offset_bytes);
 }
 
 static uint64_t store_offset(const struct volume *vol, uint64_t offset_bytes)
@@ -412,6 +411,21 @@ int volume_write(
 	struct volume *vol, const void *data, size_t len_bytes, uint64_t offset_bytes, bool durable)
 {
 	return store_write(vol->store, data, len_bytes, store_offset(vol, offset_bytes), durable);
+}
+
+int volume_read_now(struct volume *vol, void *data, size_t len_bytes, uint64_t offset_bytes)
+{
+	return store_read_now(vol->store, data, len_bytes, store_offset(vol, offset_bytes));
+}
+
+bool volume_writes_now(struct volume *vol)
+{
+	return store_writes_now(vol->store);
+}
+
+int volume_write_now(struct volume *vol, const void *data, size_t len_bytes, uint64_t offset_bytes)
+{
+	return store_write_now(vol->store, data, len_bytes, store_offset(vol, offset_bytes));
 }
 
 int volume_flush(struct volume *vol)

@@ -28,6 +28,12 @@ enum volume_state {
 	VOLUME_DESTROYED, /* final: no later answer of keyd brings the volume back */
 };
 
+/* tgt's bsoflags. */
+struct volume_flags {
+	bool sync;   /* every write is durable before its status */
+	bool direct; /* past the page cache */
+};
+
 /*
  * Opens the volume at path: locks the store, reads the LUKS2 header, gets record and key from keyd,
  * checks the one against the other. A volume of a suspended level opens and is not ready.
@@ -37,8 +43,9 @@ enum volume_state {
  * long as it lives. Main thread only; waits for keyd a few seconds at most. On error 0 > rc, with
  * one line in why that says what and what to do.
  */
-int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes, bool sync,
-	struct volume **volume, char *why, size_t why_bytes) __attribute__((warn_unused_result));
+int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes,
+	struct volume_flags flags, struct volume **volume, char *why, size_t why_bytes)
+	__attribute__((warn_unused_result));
 
 /*
  * Wipes the key and tells keyd. Data calls that come after it fail; the store is closed with the last
@@ -60,21 +67,26 @@ bool volume_read_only(const struct volume *vol);
 
 /*
  * Data calls. offset_bytes counts from the first byte of the LUN; offset and length are whole
- * sectors, inside the volume. Any worker; worker is its number in the pool.
+ * sectors, inside the volume. Any thread.
  *
  * -EAGAIN: not ready. -EACCES: no access. -EIO from the cipher calls: internal error.
  */
 int volume_status(struct volume *vol) __attribute__((warn_unused_result));
-int volume_encrypt(struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes,
-	uint64_t offset_bytes) __attribute__((warn_unused_result));
-int volume_decrypt(struct volume *vol, unsigned worker, uint8_t *data, size_t len_bytes,
-	uint64_t offset_bytes) __attribute__((warn_unused_result));
+int volume_encrypt(struct volume *vol, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
+	__attribute__((warn_unused_result));
+int volume_decrypt(struct volume *vol, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
+	__attribute__((warn_unused_result));
 
 /* store.h's calls, moved to the volume's data segment. */
 int volume_read(struct volume *vol, void *data, size_t len_bytes, uint64_t offset_bytes)
 	__attribute__((warn_unused_result));
 int volume_write(struct volume *vol, const void *data, size_t len_bytes, uint64_t offset_bytes,
 	bool durable) __attribute__((warn_unused_result));
+int volume_read_now(struct volume *vol, void *data, size_t len_bytes, uint64_t offset_bytes)
+	__attribute__((warn_unused_result));
+bool volume_writes_now(struct volume *vol);
+int volume_write_now(struct volume *vol, const void *data, size_t len_bytes, uint64_t offset_bytes)
+	__attribute__((warn_unused_result));
 int volume_flush(struct volume *vol) __attribute__((warn_unused_result));
 int volume_prefetch(struct volume *vol, uint64_t len_bytes, uint64_t offset_bytes)
 	__attribute__((warn_unused_result));

@@ -15,8 +15,8 @@ for program in keyd keyadm; do
 		"$("$BUILD/$program" --help | long_options)" "$(grep -E '^\*|^\[|^_|^	?\*' "$page" | long_options)"
 done
 
-in_code() { sed -n 's/^\t{"\([a-z]*\)", .*, set_.*/\1/p' "$TOP/bs_crypt/opts.c" | sort; }
-in_manual() { sed -n 's/^\*\([a-z]*\)=.*/\1/p' "$DOCS/bs_crypt.7.scd" | sort; }
+in_code() { sed -n 's/^\t{"\([a-z_]*\)", .*, set_.*/\1/p' "$TOP/bs_crypt/opts.c" | sort; }
+in_manual() { sed -n 's/^\*\([a-z_]*\)=.*/\1/p' "$DOCS/bs_crypt.7.scd" | sort; }
 isnt "bs_crypt has options" "$(in_code)" ""
 is "which are those of bs_crypt(7)" "$(in_code)" "$(in_manual)"
 

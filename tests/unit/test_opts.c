@@ -31,6 +31,8 @@ static void nothing_given_means_the_defaults(void **state)
 	assert_string_equal(o.engine, "");
 	assert_int_equal(o.threads, 0);
 	assert_int_equal(o.grace_s, 300);
+	assert_true(o.malloc);
+	assert_int_equal(o.client_timeout_s, 0);
 	assert_false(o.shared);
 	assert_int_equal(parse("", &o), 0);
 	assert_int_equal(parse(";;", &o), 0);
@@ -58,13 +60,18 @@ static void every_option_is_taken(void **state)
 
 	(void)state;
 	assert_int_equal(
-		parse("level=secret;keyd=/k;threads=4;engine=openssl;grace=0;shared=on", &o), 0);
+		parse("level=secret;keyd=/k;threads=4;engine=openssl;grace=0;shared=on;malloc=off;"
+		      "client_timeout=30",
+			&o),
+		0);
 	assert_string_equal(o.level, "secret");
 	assert_string_equal(o.keyd, "/k");
 	assert_int_equal(o.threads, 4);
 	assert_string_equal(o.engine, "openssl");
 	assert_int_equal(o.grace_s, 0);
 	assert_true(o.shared);
+	assert_false(o.malloc);
+	assert_int_equal(o.client_timeout_s, 30);
 }
 
 static void what_is_wrong_is_refused_and_named(void **state)
@@ -83,6 +90,9 @@ static void what_is_wrong_is_refused_and_named(void **state)
 		{"grace=-1", "grace"},
 		{"grace=2592001", "grace"},
 		{"shared=yes", "shared"},
+		{"malloc=1", "malloc"},
+		{"client_timeout=86401", "client_timeout"},
+		{"client_timeout=5s", "client_timeout"},
 		{"keyd=socket", "keyd"},
 		{"engine=averyveryverylongname", "engine"},
 		{"level=ok;bogus=1", "bogus"},
