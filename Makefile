@@ -110,12 +110,13 @@ $(BUILD)/man/%: docs/man/%.scd
 # ---- Tests ---------------------------------------------------------------------------------------
 
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_*.c))
-TOOLS := $(OUT)/tests/iscsi-io $(OUT)/tests/memscan
+TOOLS := $(OUT)/tests/iscsi-io $(OUT)/tests/memscan $(OUT)/tests/iscsi-load
 
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
 UNIT_OBJECTS = $(filter-out $(TGT_OBJECTS), $(call pic,$(PLUGIN_SRC) $(SHARED_SRC) \
 	$(filter-out keyd/main.c,$(KEYD_SRC)) \
-	$(filter-out keyd/keyadm.c keyd/text.c,$(KEYADM_SRC))))
+	$(filter-out keyd/keyadm.c keyd/text.c,$(KEYADM_SRC)) \
+	tests/bench/histogram.c tests/bench/mark.c))
 
 $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 	@mkdir -p $(@D)
@@ -131,6 +132,10 @@ $(OUT)/tests/iscsi-io: $(call pie,$(filter-out tests/tools/memscan.c,$(wildcard 
 $(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
+$(OUT)/tests/iscsi-load: $(call pie,$(wildcard tests/bench/*.c) tests/tools/session.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -ljson-c -lpthread
 
 .PHONY: run demo test test-unit test-e2e test-conformance test-guest
 run: deps
@@ -181,7 +186,7 @@ format:
 lint: $(TGT_SRC)/version
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
-		--suppress=missingIncludeSystem -D__GNUC__ -Ikeyd -Ibs_crypt bs_crypt keyd tests/tools
+		--suppress=missingIncludeSystem -D__GNUC__ -Ikeyd -Ibs_crypt bs_crypt keyd tests/tools tests/bench
 	shellcheck -x $(SH_FILES)
 
 clean:

@@ -95,7 +95,8 @@ int session_command(struct session *s, const uint8_t *cdb, size_t cdb_len, const
 	if (!task)
 		return -ENOMEM;
 	if (!iscsi_scsi_command_sync(s->iscsi, s->lun, task, out_len ? &data : NULL)) {
-		fprintf(stderr, "iscsi-io: %s\n", iscsi_get_error(s->iscsi));
+		fprintf(stderr, "%s: %s\n", program_invocation_short_name,
+			iscsi_get_error(s->iscsi));
 		return -EIO;
 	}
 	outcome_of_task(result, task);
@@ -153,7 +154,7 @@ static int ask_capacity(struct session *s)
 	if (ret)
 		return ret;
 	if (result.in_bytes < 12) {
-		fputs("iscsi-io: no capacity from the target\n", stderr);
+		fprintf(stderr, "%s: no capacity from the target\n", program_invocation_short_name);
 		return -EIO;
 	}
 	s->blocks = get_be(data, 8) + 1;
@@ -161,7 +162,7 @@ static int ask_capacity(struct session *s)
 	return 0;
 }
 
-static int log_in(struct session *s, const char *url)
+static int log_in(struct session *s, const char *url, int timeout_s)
 {
 	struct iscsi_url *parsed = iscsi_parse_full_url(s->iscsi, url);
 	int ret = -EIO;
@@ -172,19 +173,20 @@ static int log_in(struct session *s, const char *url)
 	if (iscsi_set_targetname(s->iscsi, parsed->target) ||
 		iscsi_set_session_type(s->iscsi, ISCSI_SESSION_NORMAL) ||
 		iscsi_set_header_digest(s->iscsi, ISCSI_HEADER_DIGEST_NONE) ||
-		iscsi_set_timeout(s->iscsi, COMMAND_TIMEOUT_S) ||
+		iscsi_set_timeout(s->iscsi, timeout_s) ||
 		iscsi_connect_sync(s->iscsi, parsed->portal) || iscsi_login_sync(s->iscsi))
 		goto out;
 	ret = 0;
 out:
 	if (ret)
-		fprintf(stderr, "iscsi-io: %s: %s\n", url, iscsi_get_error(s->iscsi));
+		fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, url,
+			iscsi_get_error(s->iscsi));
 	if (parsed)
 		iscsi_destroy_url(parsed);
 	return ret;
 }
 
-int session_open(struct session *s, const char *url, bool reconnect)
+int session_open_within(struct session *s, const char *url, bool reconnect, int timeout_s)
 {
 	static int sessions;
 	char name[64];
@@ -197,7 +199,7 @@ int session_open(struct session *s, const char *url, bool reconnect)
 	if (!s->iscsi)
 		return -ENOMEM;
 	iscsi_set_noautoreconnect(s->iscsi, 1);
-	ret = log_in(s, url);
+	ret = log_in(s, url, timeout_s);
 	if (!ret)
 		ret = take_unit_attentions(s);
 	if (!ret)
@@ -207,6 +209,11 @@ int session_open(struct session *s, const char *url, bool reconnect)
 	else if (reconnect)
 		iscsi_set_noautoreconnect(s->iscsi, 0);
 	return ret;
+}
+
+int session_open(struct session *s, const char *url, bool reconnect)
+{
+	return session_open_within(s, url, reconnect, COMMAND_TIMEOUT_S);
 }
 
 void session_close(struct session *s)

@@ -39,6 +39,10 @@ uint64_t monotonic_ns(void);
 int session_open(struct session *s, const char *url, bool reconnect)
 	__attribute__((warn_unused_result));
 
+/* The same with another timeout than COMMAND_TIMEOUT_S for the login and every command. */
+int session_open_within(struct session *s, const char *url, bool reconnect, int timeout_s)
+	__attribute__((warn_unused_result));
+
 void session_close(struct session *s);
 
 /*
