@@ -23,24 +23,57 @@ static void report_quietly(const struct load_result *result)
 		fprintf(stderr, "iscsi-load: %s\n", result->stats.first_mismatch);
 }
 
+/* Before the load: a name that cannot be written to must not cost a long run. */
+static int open_json(const struct load_options *opt, FILE **out)
+{
+	*out = NULL;
+	if (!opt->json_path)
+		return 0;
+	*out = strcmp(opt->json_path, "-") ? fopen(opt->json_path, "we") : stdout;
+	if (*out)
+		return 0;
+	fprintf(stderr, "iscsi-load: --json %s: %s\n", opt->json_path, strerror(errno));
+	return -EINVAL;
+}
+
+static int report(const struct load_options *opt, const struct load_result *result, FILE *json)
+{
+	int ret = 0;
+
+	if (opt->quiet)
+		report_quietly(result);
+	else
+		report_table(json == stdout ? stderr : stdout, opt, result);
+	if (json)
+		ret = report_json(json, opt, result);
+	if (ret)
+		fprintf(stderr, "iscsi-load: --json %s: %s\n", opt->json_path, strerror(-ret));
+	return ret;
+}
+
+static bool all_well(const struct load_result *result)
+{
+	return !result->stats.errors && !result->stats.mismatches && !result->interrupted;
+}
+
 int main(int argc, char **argv)
 {
 	struct load_options opt;
-	struct load_result result;
-	int ret = load_options_parse(&opt, argc, argv), status;
+	struct load_result result = {0};
+	FILE *json = NULL;
+	int ret = load_options_parse(&opt, argc, argv);
 
+	if (ret == -ECANCELED)
+		return EXIT_WELL;
+	if (!ret)
+		ret = open_json(&opt, &json);
+	if (!ret)
+		ret = load_run(&opt, &result);
 	if (ret)
-		return ret == -ECANCELED ? EXIT_WELL : EXIT_USAGE;
-	if (load_run(&opt, &result))
-		return EXIT_WRONG;
-	status = result.stats.errors || result.stats.mismatches ? EXIT_WRONG : EXIT_WELL;
-	if (opt.quiet)
-		report_quietly(&result);
-	else
-		report_table(opt.json_path && !strcmp(opt.json_path, "-") ? stderr : stdout, &opt,
-			&result);
-	if (opt.json_path && report_json(opt.json_path, &opt, &result))
-		status = EXIT_WRONG;
+		return ret == -EINVAL ? EXIT_USAGE : EXIT_WRONG;
+	ret = report(&opt, &result, json);
 	free(result.client_bytes_per_s);
-	return status;
+	if (json && json != stdout)
+		fclose(json);
+	return !ret && all_well(&result) ? EXIT_WELL : EXIT_WRONG;
 }

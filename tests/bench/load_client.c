@@ -23,6 +23,8 @@ enum {
 	LOGOUT_TIMEOUT_S = 5,
 };
 
+static const char lost_text[] = "connection lost, no answer";
+
 /* ---- errors -------------------------------------------------------------------------------- */
 
 static void describe(const struct command *cmd, const char *what, char text[ERROR_TEXT_BYTES])
@@ -64,7 +66,10 @@ static void count_failed(const struct command *cmd, int status, uint64_t now_ns)
 		snprintf(what, sizeof(what), "sense %s %s%s%s", outcome, key ? key : "",
 			asc ? ", " : "", asc ? asc : "");
 	else if (status >= SCSI_STATUS_CANCELLED)
-		snprintf(what, sizeof(what), "connection lost, no answer");
+		snprintf(what, sizeof(what), "%s",
+			status == SCSI_STATUS_CANCELLED
+				? lost_text
+				: iscsi_get_error(cmd->client->session.iscsi));
 	else
 		snprintf(what, sizeof(what), "SCSI status 0x%02x", (unsigned int)status);
 	count_error(cmd, outcome, what, now_ns);
@@ -201,6 +206,7 @@ static void on_done(struct iscsi_context *iscsi, int status, void *command_data,
 	c->free = cmd;
 	mark_busy(cmd, false);
 	if (status != SCSI_STATUS_GOOD) {
+		c->lost = c->lost || status >= SCSI_STATUS_CANCELLED;
 		c->pause_until_ns = now_ns + ERROR_PAUSE_NS;
 		count_failed(cmd, status, now_ns);
 	} else if (cmd->task->residual_status != SCSI_RESIDUAL_NO_RESIDUAL) {
@@ -311,8 +317,8 @@ bool client_service(struct load_client *c, int revents)
 	client_send(c);
 	if (!ret && c->mode != CLIENT_DEAD && iscsi_which_events(iscsi) & POLLOUT)
 		ret = iscsi_service(iscsi, POLLOUT);
-	if (ret || !iscsi_is_logged_in(iscsi))
-		lose(c, "lost", "connection lost, no answer");
+	if (ret || c->lost || revents & (POLLERR | POLLHUP | POLLRDHUP))
+		lose(c, "lost", lost_text);
 	return c->mode != CLIENT_DEAD && iscsi_which_events(iscsi) & POLLOUT;
 }
 
@@ -385,7 +391,7 @@ void client_stall(struct load_client *c)
 		send_command(cmd, (uint32_t)bytes, 0);
 	}
 	if (iscsi_service(c->session.iscsi, POLLOUT))
-		lose(c, "lost", "connection lost");
+		lose(c, "lost", lost_text);
 }
 
 /* ---- opening and closing ------------------------------------------------------------------- */
@@ -396,16 +402,17 @@ static int refuse_area(const struct load_client *c, uint64_t area, uint64_t shar
 		"iscsi-load: %s: an area of %" PRIu64 " bytes is not in its share of %" PRIu64
 		" bytes; give a smaller --area or fewer --clients\n",
 		c->url, area, share_bytes);
-	return -ENOSPC;
+	return -EINVAL;
 }
 
 static int refuse_places(const struct load_client *c, uint64_t least, uint64_t most)
 {
 	fprintf(stderr,
-		"iscsi-load: %s: an area of %" PRIu64 " commands' size; give an --area for %" PRIu64
-		" to %" PRIu64 " of %" PRIu32 " bytes, or another --size or --depth\n",
-		c->url, c->places, least, most, c->place_bytes);
-	return -ERANGE;
+		"iscsi-load: %s: an area has to hold %" PRIu64 " to %" PRIu64
+		" commands of %" PRIu32 " bytes, this one holds %" PRIu64
+		"; change --area, --size or --depth\n",
+		c->url, least, most, c->place_bytes, c->places);
+	return -EINVAL;
 }
 
 static int take_area(struct load_client *c, const struct client_share *share)

@@ -62,6 +62,7 @@ struct load_client {
 
 	struct session session;
 	enum client_mode mode;
+	bool lost; /* libiscsi has given the connection up */
 	uint64_t first_lba, places;
 	uint32_t place_blocks, place_bytes;
 	struct place *place; /* NULL without --verify */
@@ -87,7 +88,8 @@ struct client_share {
 
 /*
  * Connects and takes the share's area. client is all 0 but for opt, window, stats, url, index,
- * stalls and writer. 0, or a negative errno after a line on stderr. client_close() in either case.
+ * stalls and writer. 0, or a negative errno after a line on stderr, -EINVAL when the options do not
+ * suit the LUN. client_close() in either case.
  */
 int client_open(struct load_client *client, const struct client_share *share)
 	__attribute__((warn_unused_result));

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <iscsi/iscsi.h>
+
 #include "load_options.h"
 
 static const char usage_text[] =
@@ -39,7 +41,8 @@ static const char usage_text[] =
 	"  --json FILE        write the results there too; -: to stdout, and the table to stderr\n"
 	"  --quiet            no progress and no table\n"
 	"  --help\n"
-	"Exit status 0: all well, 1: errors or blocks that are not what was written, 2: usage.\n";
+	"Exit status 0: all well, 1: errors, blocks that are not what was written, or "
+	"interrupted,\n2: usage.\n";
 
 static const uint64_t kib = 1024, mib = 1024 * 1024, gib = 1024 * 1024 * 1024;
 
@@ -132,7 +135,7 @@ static int take_number(
 	} else if (opt->server_pids == SERVER_PIDS_MAX) {
 		fprintf(stderr, "iscsi-load: --server-pid: %d processes at most\n",
 			SERVER_PIDS_MAX);
-		ret = -E2BIG;
+		ret = -EINVAL;
 	} else {
 		opt->server_pid[opt->server_pids++] = value;
 	}
@@ -209,6 +212,27 @@ static int check_together(struct load_options *opt)
 	return 0;
 }
 
+static int check_urls(const struct load_options *opt)
+{
+	struct iscsi_context *iscsi = iscsi_create_context("iqn.2000-01.example.tests:load");
+	uint64_t i;
+
+	for (i = 0; iscsi && i < opt->urls; i++) {
+		struct iscsi_url *parsed = iscsi_parse_full_url(iscsi, opt->url[i]);
+
+		if (!parsed)
+			break;
+		iscsi_destroy_url(parsed);
+	}
+	if (iscsi)
+		iscsi_destroy_context(iscsi);
+	if (i == opt->urls && i)
+		return 0;
+	fprintf(stderr, "iscsi-load: %s: give the URL of a LUN: iscsi://HOST:PORT/TARGET/LUN\n",
+		i < opt->urls ? opt->url[i] : "no target");
+	return -EINVAL;
+}
+
 static void set_defaults(struct load_options *opt)
 {
 	memset(opt, 0, sizeof(*opt));
@@ -250,10 +274,9 @@ int load_options_parse(struct load_options *opt, int argc, char **argv)
 		return ret;
 	opt->url = argv + optind;
 	opt->urls = (uint64_t)(argc - optind);
-	if (!opt->urls) {
-		fputs("iscsi-load: give the URL of a LUN: iscsi://HOST:PORT/TARGET/LUN\n", stderr);
-		return -EINVAL;
-	}
+	ret = check_urls(opt);
+	if (ret)
+		return ret;
 	if (!opt->clients)
 		opt->clients = opt->urls;
 	opt->fill = (opt->fill || opt->verify) && !no_fill;

@@ -30,8 +30,8 @@ struct load_options {
 };
 
 /*
- * Takes options and URLs from the command line and fills in what depends on others. 0, or a
- * negative errno after a line on stderr that says what to write instead; -ECANCELED when only help
+ * Takes options and URLs from the command line and fills in what depends on others. 0, or -EINVAL
+ * after a line on stderr that says what to write instead; -ECANCELED when only help
  * was asked for, and given.
  */
 int load_options_parse(struct load_options *opt, int argc, char **argv)

@@ -120,6 +120,8 @@ void report_table(FILE *out, const struct load_options *opt, const struct load_r
 			s->blocks_checked, s->mismatches);
 	if (s->mismatches)
 		fprintf(out, "first mismatch: %s\n", s->first_mismatch);
+	if (result->interrupted)
+		fputs("interrupted before the time was over\n", out);
 	if (s->errors)
 		fprintf(out, "%" PRIu64 " errors, first: %s\n", s->errors, s->first_error);
 }
@@ -285,6 +287,7 @@ static struct json_object *result_json(
 
 	put(o, "options", options_json(opt));
 	put_number(o, "seconds", result->seconds);
+	put(o, "interrupted", json_object_new_boolean(result->interrupted));
 	put_kinds(o, result);
 	put(o, "per_client_MB_s", clients_json(result));
 	put(o, "errors", errors_json(&result->stats));
@@ -296,24 +299,14 @@ static struct json_object *result_json(
 	return o;
 }
 
-int report_json(const char *path, const struct load_options *opt, const struct load_result *result)
+int report_json(FILE *out, const struct load_options *opt, const struct load_result *result)
 {
-	FILE *out = strcmp(path, "-") ? fopen(path, "we") : stdout;
-	struct json_object *o;
-	int ret = 0;
+	struct json_object *o = result_json(opt, result);
 
-	if (out) {
-		o = result_json(opt, result);
-		fprintf(out, "%s\n",
-			json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-								  JSON_C_TO_STRING_SPACED |
-								  JSON_C_TO_STRING_NOSLASHESCAPE));
-		json_object_put(o);
-		ret = (out == stdout ? fflush(out) : fclose(out)) ? -errno : 0;
-	} else {
-		ret = -errno;
-	}
-	if (ret)
-		fprintf(stderr, "iscsi-load: --json %s: %s\n", path, strerror(-ret));
-	return ret;
+	fprintf(out, "%s\n",
+		json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+							  JSON_C_TO_STRING_SPACED |
+							  JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+	return fflush(out) ? -errno : 0;
 }

@@ -11,8 +11,8 @@
 /* A table for people; errors and mismatches, if any, in a line each. */
 void report_table(FILE *out, const struct load_options *opt, const struct load_result *result);
 
-/* The keys are in README.md. 0, or a negative errno after a line on stderr. */
-int report_json(const char *path, const struct load_options *opt, const struct load_result *result)
+/* One JSON object; its keys are in README.md. 0 or a negative errno. */
+int report_json(FILE *out, const struct load_options *opt, const struct load_result *result)
 	__attribute__((warn_unused_result));
 
 #endif

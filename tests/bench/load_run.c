@@ -36,6 +36,11 @@ static void on_signal(int sig)
 	stop_asked = 1;
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
 /* ---- progress ------------------------------------------------------------------------------ */
 
 static struct load_progress total(struct run *run)
@@ -201,7 +206,10 @@ static int open_clients(struct run *run)
 		c->index = i;
 		c->stalls = i < opt->stalled;
 		c->writer = run_id << 16 | (i + 1);
+		/* libiscsi has no timeout for connecting: a signal ends that */
+		alarm((unsigned int)opt->timeout_s + 1);
 		ret = client_open(c, &share);
+		alarm(0);
 		if (!ret && stop_asked)
 			ret = -EINTR;
 	}
@@ -238,6 +246,7 @@ static int take_result(struct run *run, struct load_result *result)
 
 	memset(result, 0, sizeof(*result));
 	result->seconds = (double)(atomic_load(&window->end_ns) - window->start_ns) / 1e9;
+	result->interrupted = stop_asked;
 	result->server_cpu_s = run->opt->server_pids ? run->server_cpu_s : -1;
 	result->own_cpu_s = run->own_cpu_s;
 	for (i = 0; i < run->opt->threads; i++)
@@ -289,6 +298,8 @@ static void catch_signals(int how)
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	action.sa_handler = on_alarm;
+	sigaction(SIGALRM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN); /* libiscsi writes to a target that may just have died */
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
@@ -320,7 +331,7 @@ static int check_servers(const struct load_options *opt)
 				"iscsi-load: --server-pid %" PRIu64
 				": no such process here; give the target's\n",
 				opt->server_pid[i]);
-			return -ESRCH;
+			return -EINVAL;
 		}
 	return 0;
 }

@@ -8,7 +8,8 @@
 
 struct load_result {
 	struct load_stats stats;
-	double seconds; /* of the timed part */
+	double seconds;   /* of the timed part */
+	bool interrupted; /* by a signal: the timed part is shorter than asked for */
 	double *client_bytes_per_s;
 	unsigned int clients; /* in client_bytes_per_s: those that do not stall */
 	uint64_t stalled_bytes, unread_bytes;
@@ -16,8 +17,9 @@ struct load_result {
 };
 
 /*
- * Runs to the end, or until SIGINT or SIGTERM. 0 when there is a result, with errors and mismatches
- * counted in it; a negative errno after a line on stderr when the load could not begin. The caller
+ * Runs to the end, or until SIGINT or SIGTERM, or until no client has a connection. 0 when there is a result, with errors and mismatches
+ * counted in it; a negative errno after a line on stderr when the load could not begin, -EINVAL when that is
+ * for the options. The caller
  * frees result->client_bytes_per_s.
  */
 int load_run(const struct load_options *opt, struct load_result *result)

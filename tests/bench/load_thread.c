@@ -15,8 +15,8 @@ enum {
 	LOOK_NS = 250 * 1000 * 1000,
 };
 
-_Static_assert(
-	EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR && EPOLLHUP == POLLHUP,
+_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR &&
+		       EPOLLHUP == POLLHUP && EPOLLRDHUP == POLLRDHUP,
 	"libiscsi takes poll()'s bits, epoll gives its own");
 
 static void forget(struct load_thread *t, unsigned int i)
@@ -28,7 +28,7 @@ static void forget(struct load_thread *t, unsigned int i)
 static int watch(struct load_thread *t, unsigned int i, int how, bool wants_write)
 {
 	struct epoll_event event = {
-		.events = EPOLLIN | (wants_write ? EPOLLOUT : 0), .data.u32 = i};
+		.events = EPOLLIN | EPOLLRDHUP | (wants_write ? EPOLLOUT : 0), .data.u32 = i};
 
 	t->wants_write[i] = wants_write;
 	return epoll_ctl(t->epoll_fd, how, iscsi_get_fd(t->client[i]->session.iscsi), &event);
@@ -192,19 +192,20 @@ static void load(struct load_thread *t)
 {
 	const struct load_window *window = &t->shared->window;
 	uint64_t now_ns = monotonic_ns(), wait_ns = WAIT_NS_MAX;
-	bool stalled = false;
+	bool stalled = false, only_stalls = true;
 	unsigned int i;
 
 	for (i = 0; i < t->clients; i++)
 		if (!t->client[i]->stalls) {
+			only_stalls = false;
 			client_load(t->client[i]);
 			service(t, i, 0);
 		}
 	while (now_ns < atomic_load_explicit(&window->end_ns, memory_order_relaxed) &&
-		(any_in_mode(t, CLIENT_LOADING) || any_in_mode(t, CLIENT_IDLE) || stalled)) {
+		(only_stalls || any_in_mode(t, CLIENT_LOADING))) {
 		if (!stalled && now_ns >= window->start_ns) {
 			stall(t);
-			stalled = any_in_mode(t, CLIENT_STALLED);
+			stalled = true;
 		}
 		if (t->shared->opt->commands_per_s)
 			wait_ns = send_due(t);

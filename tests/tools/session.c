@@ -165,6 +165,7 @@ static int ask_capacity(struct session *s)
 static int log_in(struct session *s, const char *url, int timeout_s)
 {
 	struct iscsi_url *parsed = iscsi_parse_full_url(s->iscsi, url);
+	const char *why = NULL; /* what libiscsi says */
 	int ret = -EIO;
 
 	if (!parsed)
@@ -173,14 +174,19 @@ static int log_in(struct session *s, const char *url, int timeout_s)
 	if (iscsi_set_targetname(s->iscsi, parsed->target) ||
 		iscsi_set_session_type(s->iscsi, ISCSI_SESSION_NORMAL) ||
 		iscsi_set_header_digest(s->iscsi, ISCSI_HEADER_DIGEST_NONE) ||
-		iscsi_set_timeout(s->iscsi, timeout_s) ||
-		iscsi_connect_sync(s->iscsi, parsed->portal) || iscsi_login_sync(s->iscsi))
+		iscsi_set_timeout(s->iscsi, timeout_s))
+		goto out;
+	if (iscsi_connect_sync(s->iscsi, parsed->portal)) {
+		why = "cannot connect; does a target listen there?";
+		goto out;
+	}
+	if (iscsi_login_sync(s->iscsi))
 		goto out;
 	ret = 0;
 out:
 	if (ret)
 		fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, url,
-			iscsi_get_error(s->iscsi));
+			why ? why : iscsi_get_error(s->iscsi));
 	if (parsed)
 		iscsi_destroy_url(parsed);
 	return ret;
