@@ -137,7 +137,7 @@ $(OUT)/tests/iscsi-load: $(call pie,$(wildcard tests/bench/*.c) tests/tools/sess
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -ljson-c -lpthread
 
-.PHONY: run demo test test-unit test-e2e test-conformance test-guest
+.PHONY: run demo test test-unit test-e2e test-conformance test-guest bench-guest
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -152,6 +152,11 @@ test: deps
 
 test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(UNIT)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
+
+# Against LIO over dm-crypt in a virtual machine.
+bench-guest: deps
+	$(MAKE) all $(TOOLS)
+	BUILD=$(OUT) bash tests/guest/lio.sh
 
 # ---- Install, clean code -------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # build-image.sh DIR: puts a bootable guest into DIR (vmlinuz, initrd.cpio), made of Debian's own
-# packages: downloaded and unpacked, nothing is installed. Does nothing if DIR is up to date.
+# packages: downloaded and unpacked, nothing is installed. Does nothing if DIR is up to date. DIR gets
+# busybox, too, which can make another cpio to append to initrd.cpio.
 # Exit 0 DIR can be booted; 77 the packages cannot be had (says why); 1 anything else.
 set -euo pipefail
 
@@ -15,6 +16,9 @@ PACKAGES=(busybox-static open-iscsi e2fsprogs libc6 libopeniscsiusr libisns0 lib
 	liblzma5 libzstd1 libssl3 libext2fs2 libcom-err2 libuuid1)
 APT=(-o APT::Sandbox::User=root -o Acquire::Retries=2)
 MODULES=(virtio_pci virtio_net virtio_console iscsi_tcp sd_mod) # ext4 is built in
+# For lio.sh: the kernel's target, its encryption, RAM disks.
+MODULES+=(iscsi_target_mod target_core_iblock brd dm-crypt essiv aesni-intel sha256-ssse3
+	algif_skcipher)
 
 unavailable() {
 	echo "$*"
@@ -102,7 +106,7 @@ build() {
 	(cd "$work/root" && find . | "$busybox" cpio -o -H newc -R 0:0 2>/dev/null) \
 		>"$work/initrd.cpio"
 	cp -L "$work"/all/boot/vmlinuz-* "$work/vmlinuz"
-	mv "$work/vmlinuz" "$work/initrd.cpio" "$DIR/"
+	mv "$work/vmlinuz" "$work/initrd.cpio" "$busybox" "$DIR/"
 }
 
 mkdir -p "$DIR"

@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
-# A virtual machine with the kernel's initiator; it sees the host's loopback as 10.0.2.2.
-#   guest_boot IMAGE DIR  boots what build-image.sh put into IMAGE; 0 when it takes commands. DIR gets
+# A virtual machine with the kernel's initiator; it sees the host's loopback as 10.0.2.2. GUEST_ACCEL is
+# qemu's accelerator; unless set, kvm where it may be used, or else tcg.
+#   guest_boot IMAGE DIR [qemu's further options]
+#                         boots what build-image.sh put into IMAGE; 0 when it takes commands. DIR gets
 #                         guest-console.log (its kernel's), guest-commands.log (all that was said)
 #   guest [-t SEC] CMD    runs CMD (one line) there, prints what it prints, returns its status; 124
 #                         when there is no answer within SEC (default 20): the machine is then killed
@@ -11,6 +13,7 @@
 guest_boot() {
 	local accel=tcg port=$2/guest-port
 	[ -w /dev/kvm ] && accel=kvm
+	accel=${GUEST_ACCEL:-$accel}
 	guest_log=$2/guest-commands.log
 	mkfifo "$port.in" "$port.out"
 	exec {guest_in}<>"$port.in" {guest_out}<>"$port.out"
@@ -19,7 +22,7 @@ guest_boot() {
 		-kernel "$1/vmlinuz" -initrd "$1/initrd.cpio" -append 'console=ttyS0 quiet panic=-1' \
 		-serial "file:$2/guest-console.log" -nic user,model=virtio-net-pci \
 		-chardev "pipe,id=port,path=$port" -device virtio-serial-pci \
-		-device virtserialport,chardev=port >"$2/guest-qemu.log" 2>&1 &
+		-device virtserialport,chardev=port "${@:3}" >"$2/guest-qemu.log" 2>&1 &
 	guest_pid=$!
 	guest_answer 60
 }

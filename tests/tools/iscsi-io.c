@@ -24,6 +24,8 @@ static const char usage_text[] =
 	"or\n"
 	"                                      SIGTERM; SIGUSR1 reports on the way\n"
 	"  check URL --state FILE              are the blocks that stress left still there?\n"
+	"  speed URL [--size BYTES] [--depth N] [--ms N] [--write]\n"
+	"                                      MB/s of commands at random places\n"
 	"  count URL LBA CONNECTIONS TIMES     increments a counter with COMPARE AND WRITE\n"
 	"URL is iscsi://HOST:PORT/TARGET/LUN. Exit status 3: the target answered with an error.\n";
 
@@ -48,6 +50,7 @@ static const struct {
 	{"cdb", 3, io_cdb},
 	{"stress", 2, io_stress},
 	{"check", 2, io_check},
+	{"speed", 2, io_speed},
 	{"count", 5, io_count},
 };
 

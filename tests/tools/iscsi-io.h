@@ -19,6 +19,7 @@ int io_flush(int argc, char **argv);
 int io_cdb(int argc, char **argv);
 int io_stress(int argc, char **argv);
 int io_check(int argc, char **argv);
+int io_speed(int argc, char **argv);
 int io_count(int argc, char **argv);
 
 #endif
