@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # A virtual machine with the kernel's initiator; it sees the host's loopback as 10.0.2.2. GUEST_ACCEL is
-# qemu's accelerator; unless set, kvm where it may be used, or else tcg.
+# qemu's accelerator; tcg, emulation, unless set: that works everywhere.
 #   guest_boot IMAGE DIR [qemu's further options]
 #                         boots what build-image.sh put into IMAGE; 0 when it takes commands. DIR gets
 #                         guest-console.log (its kernel's), guest-commands.log (all that was said)
@@ -11,13 +11,11 @@
 #   guest_kill            for the clean-up; harmless when there is none
 
 guest_boot() {
-	local accel=tcg port=$2/guest-port
-	[ -w /dev/kvm ] && accel=kvm
-	accel=${GUEST_ACCEL:-$accel}
+	local port=$2/guest-port
 	guest_log=$2/guest-commands.log
 	mkfifo "$port.in" "$port.out"
 	exec {guest_in}<>"$port.in" {guest_out}<>"$port.out"
-	setpriv --pdeathsig KILL qemu-system-x86_64 -accel "$accel" -cpu max -m 1024 \
+	setpriv --pdeathsig KILL qemu-system-x86_64 -accel "${GUEST_ACCEL:-tcg}" -cpu max -m 1024 \
 		-nodefaults -no-user-config -display none -no-reboot \
 		-kernel "$1/vmlinuz" -initrd "$1/initrd.cpio" -append 'console=ttyS0 quiet panic=-1' \
 		-serial "file:$2/guest-console.log" -nic user,model=virtio-net-pci \
