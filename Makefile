@@ -111,6 +111,7 @@ $(BUILD)/man/%: docs/man/%.scd
 
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_*.c))
 TOOLS := $(OUT)/tests/iscsi-io $(OUT)/tests/memscan $(OUT)/tests/iscsi-load
+BENCH_TOOLS := $(OUT)/tests/cipher-speed
 
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
 UNIT_OBJECTS = $(filter-out $(TGT_OBJECTS), $(call pic,$(PLUGIN_SRC) $(SHARED_SRC) \
@@ -133,11 +134,16 @@ $(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
 
-$(OUT)/tests/iscsi-load: $(call pie,$(wildcard tests/bench/*.c) tests/tools/session.c)
+LOAD_SRC := $(filter-out tests/bench/cipher_speed.c,$(wildcard tests/bench/*.c)) tests/tools/session.c
+$(OUT)/tests/iscsi-load: $(call pie,$(LOAD_SRC))
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -ljson-c -lpthread
 
-.PHONY: run demo test test-unit test-e2e test-conformance test-guest bench-guest
+$(OUT)/tests/cipher-speed: $(OUT)/pie/tests/bench/cipher_speed.o $(OUT)/libunit.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ $(PLUGIN_LIBS) $(KEYD_LIBS)
+
+.PHONY: run demo bench bench-guest test test-unit test-e2e test-conformance test-guest
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -145,6 +151,11 @@ run: deps
 demo: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/demo.sh
+
+# QUICK=1: 3 minutes instead of 30. ONLY=plain,luns: these scenarios alone.
+bench: deps
+	$(MAKE) all $(TOOLS) $(BENCH_TOOLS)
+	python3 tests/bench/bench.py --build $(OUT) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 test: deps
 	$(MAKE) all $(TOOLS) $(UNIT)
