@@ -25,14 +25,23 @@ class Scenario:
         self.quick = quick
         self.missing = {}  # contestants: why they are not here
 
+    def contestants_of(self, row):
+        """Where not all take part in every row."""
+        return self.contestants
+
+    def rounds_of(self, row):
+        """Where some rows have fewer."""
+        return self.rounds
+
     def steps(self):
         """Round-robin; who comes first changes with the round."""
         for number in range(self.rounds):
-            turn = number % len(self.contestants)
-            order = self.contestants[turn:] + self.contestants[:turn]
             for row in self.rows:
-                for contestant in order:
-                    yield Step(row, contestant, number)
+                here = self.contestants_of(row)
+                turn = number % len(here)
+                for contestant in here[turn:] + here[:turn]:
+                    if number < self.rounds_of(row):
+                        yield Step(row, contestant, number)
 
     def seconds(self):
         return self.set_up_seconds + self.step_seconds * sum(1 for _ in self.steps())

@@ -1,5 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 """All scenarios, in the order in which they run."""
-from . import cipher, destroy, luns, plain
+from .cipher import Cipher
+from .destroy import Destroy
+from .luns import Luns
+from .paper_load import PaperLoad
+from .paper_tables import PaperTables
+from .peers import Peers
+from .plain import Plain
+from .slow_store import SlowStore
+from .today import Today
 
-ALL = (plain.Plain, cipher.Cipher, luns.Luns, destroy.Destroy)
+ALL = (Plain, Today, Cipher, PaperLoad, SlowStore, Luns, Destroy, Peers, PaperTables)

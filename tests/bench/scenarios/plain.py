@@ -37,11 +37,13 @@ class Plain(Scenario):
         self.step_seconds = 0.8 if quick else 1.1
         self.set_up_seconds = 6
 
-    def steps(self):
-        for step in super().steps():
-            if step.row.client == "iscsi-load" or (
-                    step.round < self.qemu_rounds and step.contestant != UNTUNED):
-                yield step
+    def contestants_of(self, row):
+        if row.client == "qemu-img":
+            return tuple(c for c in self.contestants if c != UNTUNED)
+        return self.contestants
+
+    def rounds_of(self, row):
+        return self.qemu_rounds if row.client == "qemu-img" else self.rounds
 
     def set_up(self, lab):
         self.lab, self.qemu = lab, QemuImg(lab)
@@ -81,20 +83,21 @@ class Plain(Scenario):
         return [row for row in self.rows if row.client == client]
 
     def _table(self, client, samples, page):
-        here = [c for c in self.contestants if client == "iscsi-load" or c != UNTUNED]
+        rows = self._rows(client)
+        here = self.contestants_of(rows[0])
         page.text(f"**{client}**")
         page.table(
             ["", *here, "crypt / rdwr", "crypt / null"],
             [[str(row.load), *(with_spread(samples.spread(row, c, "MB_s")) for c in here),
               with_spread(samples.ratio(row, "crypt", "rdwr", "MB_s")),
               with_spread(samples.ratio(row, "crypt", "null", "MB_s"))]
-             for row in self._rows(client)])
+             for row in rows])
         page.text(f"tgtd's CPU seconds for each GiB, {client}:")
         page.table(
             ["", *here, "crypt / rdwr"],
             [[str(row.load), *(with_spread(samples.spread(row, c, "cpu_s_per_GiB")) for c in here),
               with_spread(samples.ratio(row, "crypt", "rdwr", "cpu_s_per_GiB"))]
-             for row in self._rows(client)])
+             for row in rows])
 
     def _targets(self, client, samples, page):
         rows = self._rows(client)
