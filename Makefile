@@ -111,7 +111,7 @@ $(BUILD)/man/%: docs/man/%.scd
 
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_*.c))
 TOOLS := $(OUT)/tests/iscsi-io $(OUT)/tests/memscan $(OUT)/tests/iscsi-load
-BENCH_TOOLS := $(OUT)/tests/cipher-speed
+BENCH_TOOLS := $(OUT)/tests/cipher-speed $(OUT)/tests/slow-file
 
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
 UNIT_OBJECTS = $(filter-out $(TGT_OBJECTS), $(call pic,$(PLUGIN_SRC) $(SHARED_SRC) \
@@ -134,7 +134,7 @@ $(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
 
-LOAD_SRC := $(filter-out tests/bench/cipher_speed.c,$(wildcard tests/bench/*.c)) tests/tools/session.c
+LOAD_SRC := $(filter-out tests/bench/cipher_speed.c tests/bench/slow_file.c,$(wildcard tests/bench/*.c)) tests/tools/session.c
 $(OUT)/tests/iscsi-load: $(call pie,$(LOAD_SRC))
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -ljson-c -lpthread
@@ -142,6 +142,10 @@ $(OUT)/tests/iscsi-load: $(call pie,$(LOAD_SRC))
 $(OUT)/tests/cipher-speed: $(OUT)/pie/tests/bench/cipher_speed.o $(OUT)/libunit.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ $(PLUGIN_LIBS) $(KEYD_LIBS)
+
+$(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
 .PHONY: run demo bench bench-guest test test-unit test-e2e test-conformance test-guest
 run: deps
@@ -158,10 +162,10 @@ bench: deps
 	python3 tests/bench/bench.py --build $(OUT) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 test: deps
-	$(MAKE) all $(TOOLS) $(UNIT)
+	$(MAKE) all $(TOOLS) $(BENCH_TOOLS) $(UNIT)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh unit e2e conformance guest
 
-test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(UNIT)
+test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(BENCH_TOOLS) $(UNIT)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
 # Against LIO over dm-crypt in a virtual machine.

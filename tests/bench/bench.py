@@ -4,6 +4,7 @@
 import argparse
 import json
 import pathlib
+import resource
 import signal
 import sys
 import time
@@ -87,6 +88,7 @@ def arguments():
     parser.add_argument("--out", type=pathlib.Path, help="folder for the report (BUILD/bench)")
     parser.add_argument("--quick", action="store_true", help="about 3 minutes instead of 30")
     parser.add_argument("--only", default="", metavar="NAME,...", help="these scenarios alone")
+    parser.add_argument("--rounds", type=int, help="as many of every scenario, at most")
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     parser.add_argument("--render", type=pathlib.Path, metavar="REPORT.JSON",
                         help="measure nothing; write the report of an earlier run again")
@@ -100,7 +102,10 @@ def arguments():
 
 def choose(args):
     wanted = list(filter(None, args.only.split(",")))
-    return [kind(args.quick) for kind in scenarios.ALL if not wanted or kind.name in wanted]
+    chosen = [kind(args.quick) for kind in scenarios.ALL if not wanted or kind.name in wanted]
+    for scenario in chosen:
+        scenario.rounds = min(scenario.rounds, args.rounds or scenario.rounds)
+    return chosen
 
 
 def list_scenarios(chosen):
@@ -111,25 +116,27 @@ def list_scenarios(chosen):
 
 def measure(args, chosen):
     """The document of report.json; what there is of it when it is interrupted."""
-    stolen, began = machine.stolen_seconds(), time.monotonic()
+    neighbours, began = machine.Neighbours(), time.monotonic()
     document = {"quick": args.quick, "machine": machine.describe(TOP), "scenarios": {},
                 "interrupted": False}
     run = Run(chosen, args.build, QUICK_BUDGET if args.quick else FULL_BUDGET)
-    print(f"{run.total} runs, about {run.seconds_expected() / 60:.0f} minutes", flush=True)
+    print(f"{run.total} runs, about {run.seconds_expected():.0f} s", flush=True)
     try:
         run.all(document["scenarios"])
     except KeyboardInterrupt:
         document["interrupted"] = True
     document["machine"]["took"] = f"{time.monotonic() - began:.0f} s"
-    document["machine"]["CPU time taken by other virtual machines"] = (
-        f"{machine.stolen_seconds() - stolen:.1f} s")
+    document["machine"].update(neighbours.describe())
     return document
 
 
 def main():
     def interrupted(*_):
         raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand LUNs
     args = arguments()
     if args.list:
         list_scenarios(choose(args))

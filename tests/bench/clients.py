@@ -59,6 +59,7 @@ def iscsi_load_metrics(text):
             "cpu_s_per_GiB": result.get("server_cpu_s_per_GiB"),
             "slowest_by_mean": clients["min"] / clients["mean"],
             "blocks_checked": result["verify"]["blocks_checked"],
+            "unread_bytes": result["stalled"]["bytes_unread"],
             **percentiles(result["latency_us"]["all"])}
 
 

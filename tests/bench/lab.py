@@ -39,7 +39,7 @@ class Lab(contextlib.ExitStack):
         super().__init__()
         self.build = pathlib.Path(build).resolve()
         self.state = self._folder(None)
-        self.fast = self._folder("/dev/shm")
+        self.fast = self._folder(os.environ.get("BENCH_TMPFS", "/dev/shm"))
 
     def _folder(self, parent):
         path = pathlib.Path(tempfile.mkdtemp(prefix="tgt-crypt-bench.", dir=parent))

@@ -63,13 +63,19 @@ class Page:
                     number(measured) + (unit if measured is not None else ""),
                     None if measured is None else measured <= wanted)
 
-    def curves(self, name, title, **plot):
-        plots.curves(self.folder, name, title, **plot)
-        self._show(name, title)
+    def curves(self, name, title, series, **plot):
+        """As plots.curves(); nothing where nothing was measured."""
+        measured = {label: points for label, points in series.items() if points}
+        if measured:
+            plots.curves(self.folder, name, title, series=measured, **plot)
+            self._show(name, title)
 
-    def bars(self, name, title, **plot):
-        plots.bars(self.folder, name, title, **plot)
-        self._show(name, title)
+    def bars(self, name, title, series, **plot):
+        """As plots.bars(); nothing where nothing was measured."""
+        measured = {label: found for label, found in series.items() if any(found)}
+        if measured:
+            plots.bars(self.folder, name, title, series=measured, **plot)
+            self._show(name, title)
 
     def _show(self, name, title):
         self.text(f"![{title}]({name}.svg)")

@@ -17,8 +17,10 @@ def draw(folder, name, title, xlabel, ylabel, commands):
             "set yrange [0:*]"]
     for kind, terminal in TERMINALS:
         script = [f"set terminal {terminal}", f"set output {quoted(folder / f'{name}.{kind}')}"]
-        subprocess.run(["gnuplot"], input="\n".join(script + head + commands) + "\n", text=True,
-                       check=True, timeout=60)
+        done = subprocess.run(["gnuplot"], input="\n".join(script + head + commands) + "\n",
+                              text=True, stderr=subprocess.PIPE, timeout=60, check=False)
+        if done.returncode:
+            raise RuntimeError(f"gnuplot, {name}: {done.stderr}")
 
 
 def curves(folder, name, title, xlabel, ylabel, series, logx=None, logy=False):

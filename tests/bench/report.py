@@ -34,6 +34,7 @@ def section(scenario, data, page):
 def head(document):
     lines = ["# Benchmark", ""]
     lines += [f"- {name}: {value}" for name, value in document["machine"].items()]
-    kind = "quick: few rounds, short runs" if document["quick"] else "full"
+    kind = "quick, with few rounds and short runs" if document["quick"] else "full"
+    kind += ", interrupted" if document["interrupted"] else ""
     return [*lines, f"- this run: {kind}", "", "Figures are medians, with the lowest and highest "
             "round in parentheses: their distance is this machine's noise.", "", "## Targets", ""]

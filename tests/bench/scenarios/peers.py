@@ -21,7 +21,7 @@ class Peers(Scenario):
         self.contestants = tuple(self.makers)
         self.rows = loads((4, 64, 1024), (32,))
         self.rounds = 1 if quick else 3
-        self.step_seconds = 0.7 if quick else 1.1
+        self.step_seconds = 0.45 if quick else 1.1
         self.set_up_seconds = 15
 
     def set_up(self, lab):
@@ -39,7 +39,7 @@ class Peers(Scenario):
 
     def measure(self, step):
         yield step.row, step.contestant, self.qemu.run(
-            self.url[step.contestant], step.row, 0.3 if self.quick else 0.8,
+            self.url[step.contestant], step.row, 0.2 if self.quick else 0.8,
             self.pids[step.contestant])
 
     # Each returns a URL, and the processes that serve it.

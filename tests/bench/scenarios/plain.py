@@ -31,10 +31,12 @@ class Plain(Scenario):
         sizes = (4, 64, 1024) if quick else (4, 64, 256, 1024)
         kinds = loads(sizes, (32,)) + loads((64,) if quick else sizes, (1,))
         self.rows = [Row(client, load) for load in kinds for client in CLIENTS]
+        if quick:
+            self.contestants = ("crypt", "rdwr", "null")
         self.rounds = 1 if quick else 4
         self.qemu_rounds = 1 if quick else 3
-        self.qemu_seconds = 0.4 if quick else 0.8
-        self.step_seconds = 0.8 if quick else 1.1
+        self.qemu_seconds = 0.3 if quick else 0.8
+        self.step_seconds = 0.75 if quick else 1.1
         self.set_up_seconds = 6
 
     def contestants_of(self, row):
@@ -50,7 +52,7 @@ class Plain(Scenario):
         keyd = Keyd(lab)
         keyd.level("plain")
         tgtd, untuned = Tgtd(lab, keyd), Tgtd(lab, keyd, malloc=False)
-        self.tgtd = dict.fromkeys(self.contestants, tgtd) | {UNTUNED: untuned}
+        self.pid = dict.fromkeys(self.contestants, tgtd.pid) | {UNTUNED: untuned.pid}
         self.url = {
             "crypt": tgtd.lun("crypt", keyd.volume("plain", AREA, "crypt.img")),
             "rdwr": tgtd.lun("rdwr", lab.tmpfs_file("rdwr.img", AREA)),
@@ -62,7 +64,7 @@ class Plain(Scenario):
             write_once(lab, url)
 
     def measure(self, step):
-        url, pids = self.url[step.contestant], [self.tgtd[step.contestant].pid]
+        url, pids = self.url[step.contestant], [self.pid[step.contestant]]
         if step.row.client == "qemu-img":
             metrics = self.qemu.run(url, step.row.load, self.qemu_seconds, pids)
         else:
