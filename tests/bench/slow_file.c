@@ -200,14 +200,14 @@ static void on_request(const struct fuse_in_header *head)
 	case FUSE_FLUSH:
 	case FUSE_FSYNC:
 	case FUSE_RELEASE:
-		answer_now(head->unique, 0, NULL, 0);
+		answer_now(head->unique, 0, "", 0);
 		break;
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
 	case FUSE_INTERRUPT:
 		break; /* these have no answer */
 	default:
-		answer_now(head->unique, -ENOSYS, NULL, 0);
+		answer_now(head->unique, -ENOSYS, "", 0);
 	}
 }
 

@@ -30,7 +30,8 @@ def add_luns(tgtd, bstype, paths):
     """Seconds that each took."""
     seconds = []
     for i, path in enumerate(paths):
-        tid = tgtd.target() if i % LUNS_A_TARGET == 0 else tid
+        if i % LUNS_A_TARGET == 0:
+            tid = tgtd.target()
         began = time.monotonic()
         tgtd.lun(bstype, path, tid=tid)
         seconds.append(time.monotonic() - began)
