@@ -31,11 +31,6 @@ static int write_all(int fd, const uint8_t *data, size_t len_bytes)
 	return 0;
 }
 
-static int sync_dir(int dir_fd)
-{
-	return fsync(dir_fd) ? -errno : 0;
-}
-
 /* Zeros over everything the open file holds, on the medium as far as fdatasync reaches. */
 static int overwrite(int fd)
 {
@@ -115,7 +110,7 @@ int durable_write(int dir_fd, const char *name, const void *data, size_t len_byt
 		rc = -errno;
 		(void)unlinkat(dir_fd, temporary, 0);
 	} else {
-		rc = sync_dir(dir_fd);
+		rc = durable_sync_dir(dir_fd);
 		if (!rc && replaced >= 0)
 			overwrite_unlinked(replaced);
 	}
@@ -165,21 +160,25 @@ out:
 	return rc;
 }
 
-/* Discard is a request: many file systems cannot. */
+/* Discard is a request, which many file systems cannot fulfil. */
 static void discard(int fd)
 {
 	struct stat st;
 
-	if (!fstat(fd, &st) && st.st_size > 0 &&
-		!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size))
-		(void)fdatasync(fd);
+	if (!fstat(fd, &st) && st.st_size > 0)
+		(void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size);
 }
 
-int durable_erase(int dir_fd, const char *name, bool unlink_anyway)
+int durable_sync_dir(int dir_fd)
+{
+	return fsync(dir_fd) ? -errno : 0;
+}
+
+int durable_erase_unsynced(int dir_fd, const char *name, bool unlink_anyway)
 {
 	int fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
-		return sync_dir(dir_fd); /* unlinked before a crash, perhaps not durably */
+		return 0;
 	int rc = fd < 0 ? -errno : overwrite(fd);
 	if (!rc)
 		rc = check_overwritten(fd);
@@ -191,7 +190,15 @@ int durable_erase(int dir_fd, const char *name, bool unlink_anyway)
 		return rc;
 	if (unlinkat(dir_fd, name, 0) && errno != ENOENT && !rc)
 		rc = -errno;
-	int synced = sync_dir(dir_fd);
+	return rc;
+}
+
+int durable_erase(int dir_fd, const char *name, bool unlink_anyway)
+{
+	int rc = durable_erase_unsynced(dir_fd, name, unlink_anyway);
+	/* Also for a name that is gone: unlinked before a crash, perhaps not durably. */
+	int synced = durable_sync_dir(dir_fd);
+
 	return rc ? rc : synced;
 }
 
@@ -199,7 +206,7 @@ int durable_mkdir(int dir_fd, const char *name)
 {
 	if (mkdirat(dir_fd, name, 0700) && errno != EEXIST)
 		return -errno;
-	return sync_dir(dir_fd);
+	return durable_sync_dir(dir_fd);
 }
 
 int durable_open_dir(int dir_fd, const char *name)

@@ -32,6 +32,15 @@ int durable_read(int dir_fd, const char *name, size_t cap_bytes, uint8_t **data,
 int durable_erase(int dir_fd, const char *name, bool unlink_anyway)
 	__attribute__((warn_unused_result));
 
+/*
+ * The same for one of many: the overwriting is durable, but that the name is gone only after the
+ * caller's durable_sync_dir().
+ */
+int durable_erase_unsynced(int dir_fd, const char *name, bool unlink_anyway)
+	__attribute__((warn_unused_result));
+
+int durable_sync_dir(int dir_fd) __attribute__((warn_unused_result));
+
 /* Creates directory name (mode 0700) and fsyncs dir_fd; one that is there already is fine. */
 int durable_mkdir(int dir_fd, const char *name) __attribute__((warn_unused_result));
 

@@ -110,11 +110,18 @@ static bool is_remnant(const struct scope *scope, const char *name)
 	return false;
 }
 
-static void erase_one(int dir_fd, const char *name, struct erasure_progress *progress)
+static void note_error(struct erasure_progress *progress, int rc)
 {
-	int rc = durable_erase(dir_fd, name, progress->last_attempt);
 	if (rc && !progress->first_error)
 		progress->first_error = rc;
+}
+
+/* The caller syncs the directory after the last one. */
+static void erase_one(int dir_fd, const char *name, struct erasure_progress *progress)
+{
+	int rc = durable_erase_unsynced(dir_fd, name, progress->last_attempt);
+
+	note_error(progress, rc);
 	if (!rc)
 		progress->erased++;
 }
@@ -148,6 +155,8 @@ static int64_t visit_remnants(
 		if (progress && visited >= budget)
 			break;
 	}
+	if (progress)
+		note_error(progress, durable_sync_dir(dir_fd));
 	(void)closedir(dir);
 	return visited;
 }
@@ -159,13 +168,13 @@ static void erase_level_key(
 
 	int dir_fd = store_open_level_dir(ks, scope->level->name);
 	if (dir_fd < 0) {
-		if (!progress->first_error)
-			progress->first_error = dir_fd;
+		note_error(progress, dir_fd);
 		return;
 	}
 	erase_one(dir_fd, LEVEL_KEY_FILE, progress);
 	if (!durable_temporary_name(LEVEL_KEY_FILE, temporary, sizeof(temporary)))
 		erase_one(dir_fd, temporary, progress);
+	note_error(progress, durable_sync_dir(dir_fd));
 	(void)close(dir_fd);
 }
 
@@ -180,8 +189,8 @@ int erasure_step(const struct keystore *ks, const struct scope *scope, unsigned 
 		erased = visit_remnants(dir_fd, scope, budget, progress);
 		(void)close(dir_fd);
 	}
-	if (erased < 0 && erased != -ENOENT && !progress->first_error)
-		progress->first_error = (int)erased;
+	if (erased < 0 && erased != -ENOENT)
+		note_error(progress, (int)erased);
 	return erased > 0;
 }
 
