@@ -8,7 +8,7 @@ from page import with_spread
 from scenario import Scenario
 from stats import geomean
 
-UNTUNED = "crypt, default malloc"
+UNTUNED = "crypt, no malloc environment"
 CLIENTS = ("iscsi-load", "qemu-img")
 
 
