@@ -88,7 +88,7 @@ struct crypt_context *crypt_context_new(const struct crypt_engine *engine,
 
 /*
  * Wipes every key schedule made from the key, also what the engine holds from calls that are over.
- * Waits for calls with other keys, for one call's time at most. NULL is allowed.
+ * Waits for calls with other keys, as a rule for one call's time for each slot. NULL is allowed.
  */
 void crypt_context_free(struct crypt_context *ctx);
 

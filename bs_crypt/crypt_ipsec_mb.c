@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The fast engine on x86-64: Intel's multi-buffer library. CBC encryption is serial inside a sector,
- * so it runs over many sectors at once: one burst has up to 256 of them. The IVs of a burst are one
+ * so it runs over many sectors at once: one burst has up to 128 of them. The IVs of a burst are one
  * ECB pass. Key schedules belong to the context and are shared by all threads; a manager (jobs, and
  * the lanes that work on them) belongs to a slot.
  *
@@ -21,9 +21,9 @@
 
 enum {
 	BLOCK_BYTES = 16,
-	SECTOR_UNIT_BYTES = 512,  /* what sector numbers count */
-	BURST_SECTORS = 256,      /* the library's most */
-	BURST_BYTES = 128 * 1024, /* well inside a second-level cache */
+	SECTOR_UNIT_BYTES = 512, /* what sector numbers count */
+	BURST_SECTORS = IMB_MAX_BURST_SIZE,
+	BURST_BYTES = 64 * 1024, /* well inside a second-level cache */
 	LINE_BYTES = 64,
 	KEY_BYTES = 32,
 	SCHEDULE_WORDS = 4 * 15, /* AES-256: 14 rounds, FIPS 197 */
@@ -162,10 +162,26 @@ static int expand(struct arch *arch, struct ipsec_context *ctx, const uint8_t *k
 	return m ? rc : -ENOMEM;
 }
 
+/*
+ * Every slot's manager now rather than at its first use: locked memory that is short is then told when
+ * a volume is opened, and not by a failing command.
+ */
+static bool have_managers(struct arch *arch)
+{
+	bool all = true;
+
+	for (unsigned slot = 0; slot < crypt_slots() && all; slot++) {
+		crypt_slot_lock(slot);
+		all = manager_of(arch, slot) != NULL;
+		crypt_slot_unlock(slot);
+	}
+	return all;
+}
+
 static struct crypt_context *context_new(
 	struct arch *arch, const uint8_t *key, uint32_t sector_bytes)
 {
-	struct ipsec_context *ctx = secret_alloc(sizeof(*ctx));
+	struct ipsec_context *ctx = have_managers(arch) ? secret_alloc(sizeof(*ctx)) : NULL;
 
 	if (!ctx)
 		return NULL;

@@ -42,8 +42,8 @@ int process_limit_clients(unsigned seconds)
 	struct dirent *entry;
 	int rc = 0;
 
-	if (client_timeout_s)
-		return client_timeout_s == seconds ? 0 : -EBUSY;
+	if (client_timeout_s && client_timeout_s != seconds)
+		return -EBUSY;
 	DIR *fds = opendir("/proc/self/fd");
 	if (!fds)
 		return -errno;

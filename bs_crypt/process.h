@@ -14,7 +14,7 @@
 void process_tune_malloc(void);
 
 /*
- * Connections of clients, the present and later ones, end when data for them has not been taken for
+ * Connections of clients, the present and later ones of the present portals, end when data for them has not been taken for
  * seconds (TCP_USER_TIMEOUT, tcp(7)), a client that answers but does not read included: tgtd waits
  * for one in its only loop, and every other client with it. 0 or -errno; -EBUSY when the process has
  * another time already.

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "busy.h"
 #include "secret.h"
 
 enum {
 	PIECE_ALIGN_BYTES = 4096,      /* the larger sector size: no piece ends inside a sector */
 	PIECE_MIN_BYTES = 512 * 1024,  /* below, a hand-off costs more than it wins */
-	NOW_BYTES_MAX = 256 * 1024,    /* what the main thread does itself */
+	NOW_BYTES_MAX = 256 * 1024,    /* what the main thread does itself, */
+	BUSY_BYTES_MAX = 64 * 1024,    /* and while it is the bottleneck */
 	CHUNK_BYTES = 128 * 1024,      /* what stays in a CPU's cache between copying and cipher */
 	SCRATCH_BYTES = 256 * 1024,    /* what a worker holds beside the initiator's buffer */
 	SLICE_BYTES = 4 * 1024 * 1024, /* of long operations, before others get the worker */
@@ -457,10 +459,15 @@ void request_fail(struct request *request, enum outcome outcome)
 }
 
 /* Small whole sectors, and nothing to be made durable. */
+static size_t now_bytes_max(void)
+{
+	return busy_lately() ? BUSY_BYTES_MAX : NOW_BYTES_MAX;
+}
+
 static bool fit_for_now(const struct request *req)
 {
 	return (req->op == REQUEST_READ || req->op == REQUEST_WRITE) && !req->durable &&
-	       req->len_bytes && req->len_bytes <= NOW_BYTES_MAX &&
+	       req->len_bytes && req->len_bytes <= now_bytes_max() &&
 	       !(req->len_bytes % volume_sector_bytes(req->volume));
 }
 

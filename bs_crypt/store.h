@@ -58,7 +58,8 @@ static inline int store_read(struct store *s, void *buf, size_t len, uint64_t of
 /*
  * As store_read() and a store_write() that is not durable, but never wait for a device: -EAGAIN when
  * they would have to, or cannot tell. Nothing is said of the buffer, or of the range, then: the call
- * is to be repeated as store_read() or store_write().
+ * is to be repeated as store_read() or store_write(). A file in a tmpfs counts as memory, also where
+ * the tmpfs may be swapped out (tmpfs(5), noswap).
  */
 static inline int store_read_now(struct store *s, void *buf, size_t len, uint64_t offset)
 {
@@ -78,7 +79,7 @@ static inline bool store_writes_now(struct store *s)
 
 /*
  * durable: on the medium when it returns (FUA). 0 or -errno (-ENOSPC, -EDQUOT: no room). After a
- * failed flush every durable write fails with -EIO, like every flush.
+ * failed flush or durable write every durable write fails with -EIO, like every flush.
  */
 static inline int store_write(
 	struct store *s, const void *buf, size_t len, uint64_t offset, bool durable)

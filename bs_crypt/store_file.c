@@ -47,13 +47,13 @@ static int file_read(struct store *s, void *buf, size_t len, uint64_t offset)
 
 /*
  * What RWF_NOWAIT gave: all, or nothing that counts. A file system that does not know the flag is not
- * asked again.
+ * asked again, nor a full one, which may first wait for space, RWF_NOWAIT or not.
  */
 static int now_result(ssize_t n, size_t len, atomic_bool *never)
 {
 	if (n == (ssize_t)len)
 		return 0;
-	if (n < 0 && errno == EOPNOTSUPP)
+	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSPC || errno == EDQUOT))
 		atomic_store(never, true);
 	return -EAGAIN; /* errors, too: the call that may wait will tell */
 }
@@ -157,14 +157,31 @@ static const struct store_ops file_ops = {
 	.close = file_close,
 };
 
-/* A file in a tmpfs. A device is none, though its node is in one as a rule: in /dev. */
+/* A device is none, whatever its node lies in: a tmpfs, as a rule, that has access times. */
+static bool is_regular_file(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode);
+}
+
 static bool lies_in_memory(int fd)
 {
 	struct statfs fs;
-	struct stat st;
 
-	return !fstat(fd, &st) && S_ISREG(st.st_mode) && !fstatfs(fd, &fs) &&
-	       fs.f_type == TMPFS_MAGIC;
+	return is_regular_file(fd) && !fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC;
+}
+
+/*
+ * Noting the time of a read may wait for the file system's journal, RWF_NOWAIT or not. Ciphertext
+ * needs none; who may not turn it off (open(2), O_NOATIME: not the owner) does not read at once.
+ */
+static void stop_access_times(struct file_store *f)
+{
+	int flags = fcntl(f->store.fd, F_GETFL);
+
+	if (flags < 0 || fcntl(f->store.fd, F_SETFL, flags | O_NOATIME))
+		atomic_store(&f->no_read_now, true);
 }
 
 /* How much may be waited for, and what transfers must look like. */
@@ -175,6 +192,8 @@ static int find_nature(struct file_store *f, bool direct)
 	f->store.align_bytes = 1;
 	if (!direct) {
 		f->in_memory = lies_in_memory(f->store.fd);
+		if (!f->in_memory && is_regular_file(f->store.fd))
+			stop_access_times(f);
 		return 0;
 	}
 	/* Past the cache there is a device to wait for. */

@@ -18,7 +18,7 @@
 #include "crypt.h"
 
 enum {
-	CONTESTANTS_MAX = 3,
+	CONTESTANTS_MAX = 8,
 	MILLISECONDS_MAX = 10000,
 	REQUEST_MAX = 1 << 20,
 	BURST_SECTORS = 256, /* ipsec-mb's most */
@@ -55,17 +55,17 @@ static int engine_request(const struct contestant *c, const struct work *work, u
 	return crypt_decrypt(ctx, data, work->request_bytes, 0);
 }
 
-/* False when this machine has no such engine. */
-static bool engine_contestant(struct contestant *c, const char *name)
+/* False when this machine does not have row i of the engine table. */
+static bool engine_contestant(struct contestant *c, size_t i)
 {
 	const struct crypt_engine *engine;
 
-	if (crypt_engine_find(name, cipher_default(), &engine))
+	if (crypt_engine_find(crypt_engine_at(i)->name, cipher_default(), &engine))
 		return false;
 	c->name = engine->name;
 	c->request = engine_request;
-	for (int i = 0; i < 2; i++)
-		c->ctx[i] = crypt_context_new(engine, cipher_default(), key, sector_sizes[i]);
+	for (int n = 0; n < 2; n++)
+		c->ctx[n] = crypt_context_new(engine, cipher_default(), key, sector_sizes[n]);
 	return c->ctx[0] && c->ctx[1];
 }
 
@@ -205,8 +205,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: cipher-speed MILLISECONDS (1 to %d)\n", MILLISECONDS_MAX);
 		return 2;
 	}
-	count += engine_contestant(&contestants[count], "ipsec-mb");
-	count += engine_contestant(&contestants[count], "openssl");
+	for (size_t i = 0; crypt_engine_at(i) && count < CONTESTANTS_MAX - 1; i++)
+		count += engine_contestant(&contestants[count], i);
 	count += burst_contestant(&contestants[count]);
 	if (!count) {
 		fprintf(stderr, "cipher-speed: no engine works here\n");

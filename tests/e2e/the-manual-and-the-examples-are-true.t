@@ -40,7 +40,7 @@ is "the LUN is served" "$(read_outcome "iscsi://127.0.0.1:${TGTD_PORT[$TGT]}/$iq
 like "with its options" "$(tgt --op show --mode target)" "Backing store type: crypt"
 like "and its tuning" "$(tgt --op show --mode target --tid 1)" "MaxRecvDataSegmentLength=1048576"
 
-for target in run test demo; do
+for target in run test demo bench; do
 	like "the README names make $target" "$(cat "$TOP/README.md")" "make $target"
 	ok "which there is" make -C "$TOP" -n "$target"
 done

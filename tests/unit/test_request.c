@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "range.h"
+#include "busy.h"
 #include "request.h"
 
 enum {
@@ -76,6 +77,13 @@ void *calloc(size_t count, size_t len)
 #else
 #define CALLOC_CAN_FAIL false
 #endif
+
+static bool main_thread_is_busy;
+
+bool busy_lately(void)
+{
+	return main_thread_is_busy;
+}
 
 uint32_t volume_sector_bytes(const struct volume *v)
 {
@@ -767,6 +775,20 @@ static void a_small_read_or_write_is_done_at_once(void **state)
 	assert_int_equal(vol.encrypted_sectors, 1 + 8 + 511 + 512);
 }
 
+static void a_busy_main_thread_leaves_more_to_the_workers(void **state)
+{
+	uint8_t *data = pattern(256 * KIB, 1);
+
+	(void)state;
+	main_thread_is_busy = true;
+	assert_true(now(REQUEST_WRITE, 0, 64 * KIB, data));
+	assert_false(now(REQUEST_WRITE, 0, 64 * KIB + SECTOR, data));
+	assert_false(now(REQUEST_READ, 0, 256 * KIB, data));
+	main_thread_is_busy = false;
+	assert_true(now(REQUEST_READ, 0, 256 * KIB, data));
+	free(data);
+}
+
 static void assert_left(enum request_op op, uint64_t len, bool durable)
 {
 	static uint8_t data[128 * KIB], before[128 * KIB];
@@ -1182,6 +1204,7 @@ int main(void)
 		FRESH(a_split_that_finds_no_memory_is_none),
 		FRESH(without_memory_for_a_copy_nothing_is_changed),
 		FRESH(a_small_read_or_write_is_done_at_once),
+		FRESH(a_busy_main_thread_leaves_more_to_the_workers),
 		FRESH(all_but_small_reads_and_writes_is_left_to_the_workers),
 		FRESH(a_read_that_would_wait_is_left_to_the_workers),
 		FRESH(a_write_is_not_begun_where_it_always_waits),

@@ -350,6 +350,17 @@ static void sync_makes_every_write_durable_and_none_at_once(void **state)
 	store_close(s);
 }
 
+/* Noting the time of a read may wait for a journal. */
+static void reads_of_a_disk_file_leave_its_access_time_alone(void **state)
+{
+	struct store *s;
+
+	(void)state;
+	assert_int_equal(store_open_file(path, plain_flags, &s), 0);
+	assert_true(fcntl(s->fd, F_GETFL) & O_NOATIME);
+	store_close(s);
+}
+
 static void without_sync_only_what_is_to_be_durable_is(void **state)
 {
 	struct store *s;
@@ -677,6 +688,7 @@ int main(void)
 		ON_FILE(what_the_kernel_does_in_parts_is_done_whole),
 		ON_FILE(after_a_failed_durable_write_nothing_is_called_durable),
 		ON_FILE(sync_makes_every_write_durable_and_none_at_once),
+		ON_FILE(reads_of_a_disk_file_leave_its_access_time_alone),
 		ON_FILE(without_sync_only_what_is_to_be_durable_is),
 		IN_MEMORY(memory_answers_at_once),
 		IN_MEMORY(a_device_whose_node_is_in_memory_is_not),
