@@ -72,7 +72,7 @@ class Cipher(Scenario):
                   "nothing; `openssl speed` neither makes IVs nor starts anew for every sector.")
         engines = [e for e in (*ENGINES, BURST, SPEED)
                    if any(samples.spread(work, e, "MB_s") for work in WORK)]
-        best = engines[0]
+        best = next((e for e in engines if e in ENGINES), ENGINES[0])
         page.table(
             ["", *engines, f"{best} / {BURST}", f"{best} / {SPEED}"],
             [[str(work), *(with_spread(samples.spread(work, e, "MB_s")) for e in engines),
