@@ -532,7 +532,7 @@ static void a_part_at_once_counts_for_nothing(void **state)
 /* The call that may wait finds out whether it is true. */
 static void an_error_at_once_is_no_answer(void **state)
 {
-	static const int errors[] = {EAGAIN, EIO, ENOSPC, EINTR};
+	static const int errors[] = {EAGAIN, EIO, EINTR};
 	struct store *s;
 	char buf[512] = {0};
 
@@ -569,6 +569,24 @@ static void who_cannot_tell_whether_it_waits_is_asked_once(void **state)
 	assert_int_equal(store_write(s, buf, sizeof(buf), 0, false), 0);
 	assert_int_equal(store_read(s, buf, sizeof(buf), 0), 0);
 	store_close(s);
+}
+
+static void a_full_file_system_is_asked_once(void **state)
+{
+	static const int errors[] = {ENOSPC, EDQUOT};
+	char buf[512] = {0};
+	struct store *s;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		assert_int_equal(store_open_file(path, plain_flags, &s), 0);
+		kernel.now_returns = -errors[i];
+		assert_int_equal(store_write_now(s, buf, sizeof(buf), 0), -EAGAIN);
+		assert_int_equal(store_write_now(s, buf, sizeof(buf), 0), -EAGAIN);
+		assert_int_equal(now_calls, i + 1);
+		assert_int_equal(store_write(s, buf, sizeof(buf), 0, false), 0);
+		store_close(s);
+	}
 }
 
 static void through_the_cache_any_byte_is_aligned(void **state)
@@ -699,6 +717,7 @@ int main(void)
 		ON_FILE(a_part_at_once_counts_for_nothing),
 		ON_FILE(an_error_at_once_is_no_answer),
 		ON_FILE(who_cannot_tell_whether_it_waits_is_asked_once),
+		ON_FILE(a_full_file_system_is_asked_once),
 		ON_FILE(through_the_cache_any_byte_is_aligned),
 		ON_FILE(direct_goes_past_the_cache_and_never_at_once),
 		ON_FILE(direct_is_refused_where_it_is_not_possible),
