@@ -25,6 +25,7 @@ static int listen_on_loopback(void)
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	address.sin_port = 0; /* any */
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
 	assert_int_equal(listen(fd, 4), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
@@ -80,6 +81,22 @@ static void there_is_one_time_for_a_process(void **state)
 	assert_int_equal(process_client_timeout(), 7);
 }
 
+/* tgtadm can add a portal to a running tgtd. */
+static void a_portal_added_later_has_it_from_the_next_lun_on(void **state)
+{
+	int client, listener = listen_on_loopback();
+
+	(void)state;
+	assert_int_equal(user_timeout_ms(listener), 0);
+	assert_int_equal(process_limit_clients(7), 0);
+	assert_int_equal(user_timeout_ms(listener), 7000);
+	int fd = accept_client(listener, &client);
+	assert_int_equal(user_timeout_ms(fd), 7000);
+	close(fd);
+	close(client);
+	close(listener);
+}
+
 static void a_tuned_heap_keeps_large_buffers(void **state)
 {
 	void *buffer = NULL;
@@ -105,6 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(present_and_later_clients_have_the_time),
 		cmocka_unit_test(there_is_one_time_for_a_process),
+		cmocka_unit_test(a_portal_added_later_has_it_from_the_next_lun_on),
 		cmocka_unit_test(a_tuned_heap_keeps_large_buffers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
