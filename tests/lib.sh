@@ -245,6 +245,21 @@ load_count() { # NAME NS KIND OUTCOME-REGEX
 		'$1 > t && $4 ~ kind && $6 ~ "^(" how ")$" { n++ } END { print n + 0 }' "$STATE/$1.ops"
 }
 
+# --- what tgtd asks of the kernel ----------------------------------------------------------------
+
+# How many of tgtd's writes were RWF_DSYNC while the command ran; "none seen" without any write.
+durable_writes() { # COMMAND...
+	rm -f "$STATE/trace" "$STATE/strace.err" # an earlier call's would be taken for this one's
+	timeout -k 2 20 strace -f -e trace=pwritev2 -p "${TGTD_PID[$TGT]}" -o "$STATE/trace" 2>"$STATE/strace.err" &
+	wait_for 10 grep -q attached "$STATE/strace.err"
+	"$@" >/dev/null
+	wait_for 5 grep -q pwritev2 "$STATE/trace"
+	kill -INT $! 2>/dev/null
+	wait $!
+	grep -q pwritev2 "$STATE/trace" || { echo none seen && return; }
+	grep -c RWF_DSYNC "$STATE/trace"
+}
+
 # --- independent decryption ----------------------------------------------------------------------
 
 LUKS_DATA_OFFSET=16777216

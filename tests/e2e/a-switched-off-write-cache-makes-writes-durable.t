@@ -4,21 +4,13 @@
 # as with FUA: seen in the system calls of tgtd.
 . "$(dirname "$0")/../lib.sh"
 
-durable_writes() { # CDB: how many of its writes were RWF_DSYNC
-	timeout -k 2 10 strace -f -e trace=pwritev2 -p "${TGTD_PID[$TGT]}" -o "$STATE/trace" 2>"$STATE/strace.err" &
-	wait_for 8 grep -q attached "$STATE/strace.err"
-	io cdb "$u" "$1" --out "$STATE/block" >/dev/null
-	wait_for 5 grep -q pwritev2 "$STATE/trace"
-	kill -INT $! 2>/dev/null
-	wait $!
-	grep -c RWF_DSYNC "$STATE/trace"
-}
+write_cdb() { io cdb "$(url 1 1)" "$1" --out "$STATE/block"; } # CDB
 
 stage l
 u=$(url 1 1)
 random_file "$STATE/block" 512
-is "with the cache on, a write is not" "$(durable_writes 2a000000000000000100)" 0
-is "but one with FUA is" "$(durable_writes 2a080000000000000100)" 1
+is "with the cache on, a write is not" "$(durable_writes write_cdb 2a000000000000000100)" 0
+is "but one with FUA is" "$(durable_writes write_cdb 2a080000000000000100)" 1
 
 # MODE SELECT(6) of the caching page as MODE SENSE(6) gave it, WCE (bit 2 of its third byte) cleared.
 ok "the caching page is read" io cdb "$u" 1a0808001800 --in 24 --to "$STATE/page"
@@ -30,6 +22,6 @@ page[2] &= ~4
 sys.stdout.buffer.write(bytes(4) + page)
 PYTHON
 like "WCE is switched off" "$(io cdb "$u" 151000001800 --out "$STATE/select")" "status 00"
-is "then every write is" "$(durable_writes 2a000000000000000100)" 1
+is "then every write is" "$(durable_writes write_cdb 2a000000000000000100)" 1
 
 done_testing
