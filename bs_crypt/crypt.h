@@ -36,6 +36,11 @@ struct crypt_context {
 /* A row of the engine table. Called by crypt.c alone. */
 struct crypt_engine {
 	const char *name;
+	/*
+	 * Encrypts sectors side by side: some GB/s on one CPU, which other CPUs need not help with. Else
+	 * CBC, serial within a sector, makes about one.
+	 */
+	bool side_by_side;
 	/* False where the CPU or library lacks what the engine needs. */
 	bool (*available)(const struct crypt_engine *engine);
 	bool (*supports)(enum cipher_id id);

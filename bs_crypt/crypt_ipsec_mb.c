@@ -318,6 +318,7 @@ static int ipsec_decrypt(
 	}                                                                                          \
 	const struct crypt_engine crypt_ipsec_mb_##arch_name = {                                   \
 		.name = "ipsec-mb-" #arch_name,                                                    \
+		.side_by_side = true,                                                              \
 		.available = ipsec_available,                                                      \
 		.supports = ipsec_supports,                                                        \
 		.context_new = context_new_##arch_name,                                            \

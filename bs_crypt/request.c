@@ -12,12 +12,17 @@
 enum {
 	PIECE_ALIGN_BYTES = 4096,      /* the larger sector size: no piece ends inside a sector */
 	PIECE_MIN_BYTES = 512 * 1024,  /* below, a hand-off costs more than it wins */
-	NOW_BYTES_MAX = 256 * 1024,    /* what the main thread does itself, */
-	BUSY_BYTES_MAX = 64 * 1024,    /* and while it is the bottleneck */
 	CHUNK_BYTES = 128 * 1024,      /* what stays in a CPU's cache between copying and cipher */
 	SCRATCH_BYTES = 256 * 1024,    /* what a worker holds beside the initiator's buffer */
 	SLICE_BYTES = 4 * 1024 * 1024, /* of long operations, before others get the worker */
 	SECTOR_BYTES_MAX = 4096,
+
+	/* What the main thread does itself, */
+	NOW_BYTES_MAX = 256 * 1024,
+	BUSY_READ_BYTES_MAX = 32 * 1024, /* while it is the bottleneck, */
+	BUSY_WRITE_BYTES_MAX = 64 * 1024,
+	FEW_WRITE_BYTES_MAX = 512 * 1024, /* with FEW_WORKERS or less and a fast engine */
+	FEW_WORKERS = 2,
 };
 
 static enum outcome crypt_outcome(int rc)
@@ -458,16 +463,26 @@ void request_fail(struct request *request, enum outcome outcome)
 	complete_post(&request->completion);
 }
 
-/* Small whole sectors, and nothing to be made durable. */
-static size_t now_bytes_max(void)
+/*
+ * A write's data has just been received and lies in this CPU's cache: where there are no CPUs to spare,
+ * handing it over gains nothing. Reads are handed over by a busy main thread all the same: their answers
+ * come back in batches, for which a client has to be woken once and not for each.
+ */
+static size_t now_bytes_max(const struct request *req)
 {
-	return busy_lately() ? BUSY_BYTES_MAX : NOW_BYTES_MAX;
+	if (req->op == REQUEST_WRITE && pool_workers() <= FEW_WORKERS &&
+		volume_encrypts_fast(req->volume))
+		return FEW_WRITE_BYTES_MAX;
+	if (!busy_lately())
+		return NOW_BYTES_MAX;
+	return req->op == REQUEST_READ ? BUSY_READ_BYTES_MAX : BUSY_WRITE_BYTES_MAX;
 }
 
+/* Small whole sectors, and nothing to be made durable. */
 static bool fit_for_now(const struct request *req)
 {
 	return (req->op == REQUEST_READ || req->op == REQUEST_WRITE) && !req->durable &&
-	       req->len_bytes && req->len_bytes <= now_bytes_max() &&
+	       req->len_bytes && req->len_bytes <= now_bytes_max(req) &&
 	       !(req->len_bytes % volume_sector_bytes(req->volume));
 }
 

@@ -458,6 +458,11 @@ bool volume_read_only(const struct volume *vol)
 	return vol->read_only;
 }
 
+bool volume_encrypts_fast(const struct volume *vol)
+{
+	return vol->engine->side_by_side;
+}
+
 const char *volume_uuid(const struct volume *vol)
 {
 	return luks_segment(vol->luks)->uuid;

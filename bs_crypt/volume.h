@@ -64,6 +64,7 @@ uint64_t volume_size_bytes(const struct volume *vol); /* as initiators see it */
 uint32_t volume_sector_bytes(const struct volume *vol);
 uint32_t volume_io_bytes(const struct volume *vol); /* the store's preferred transfer size */
 bool volume_read_only(const struct volume *vol);
+bool volume_encrypts_fast(const struct volume *vol); /* crypt.h, side_by_side */
 
 /*
  * Data calls. offset_bytes counts from the first byte of the LUN; offset and length are whole

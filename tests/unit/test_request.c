@@ -45,7 +45,8 @@ struct volume {
 	uint64_t read_now_ends_at, write_now_ends_at;
 	size_t takes_at_once;  /* so many bytes of a write that has to wait are stored already */
 	bool never_writes_now; /* and says so */
-	unsigned hangs;        /* calls of these kinds do not return */
+	bool encrypts_slowly;
+	unsigned hangs; /* calls of these kinds do not return */
 
 	_Atomic unsigned reads, writes, durable_writes, flushes, prefetches; /* that may wait */
 	_Atomic unsigned reads_now, writes_now;
@@ -160,6 +161,11 @@ int volume_read_now(struct volume *v, void *data, size_t len, uint64_t offset)
 		return v->read;
 	memcpy(data, v->medium + offset, len);
 	return 0;
+}
+
+bool volume_encrypts_fast(const struct volume *v)
+{
+	return !v->encrypts_slowly;
 }
 
 bool volume_writes_now(struct volume *v)
@@ -783,9 +789,31 @@ static void a_busy_main_thread_leaves_more_to_the_workers(void **state)
 	main_thread_is_busy = true;
 	assert_true(now(REQUEST_WRITE, 0, 64 * KIB, data));
 	assert_false(now(REQUEST_WRITE, 0, 64 * KIB + SECTOR, data));
-	assert_false(now(REQUEST_READ, 0, 256 * KIB, data));
+	assert_true(now(REQUEST_READ, 0, 32 * KIB, data));
+	assert_false(now(REQUEST_READ, 0, 32 * KIB + SECTOR, data));
 	main_thread_is_busy = false;
 	assert_true(now(REQUEST_READ, 0, 256 * KIB, data));
+	free(data);
+}
+
+static void with_few_workers_writes_stay_with_the_main_thread(void **state)
+{
+	uint8_t *data = pattern(512 * KIB + SECTOR, 1);
+
+	(void)state;
+	pool_put();
+	assert_int_equal(pool_get(2), 0);
+	for (int busy = 0; busy < 2; busy++) {
+		main_thread_is_busy = busy;
+		assert_true(now(REQUEST_WRITE, 0, 512 * KIB, data));
+		assert_false(now(REQUEST_WRITE, 0, 512 * KIB + SECTOR, data));
+		assert_int_equal(now(REQUEST_READ, 0, 32 * KIB + SECTOR, data), !busy);
+	}
+	vol.encrypts_slowly = true; /* then a second CPU is worth more than it costs */
+	assert_false(now(REQUEST_WRITE, 0, 64 * KIB + SECTOR, data));
+	main_thread_is_busy = false;
+	assert_false(now(REQUEST_WRITE, 0, 512 * KIB, data));
+	assert_true(now(REQUEST_WRITE, 0, 256 * KIB, data));
 	free(data);
 }
 
@@ -1205,6 +1233,7 @@ int main(void)
 		FRESH(without_memory_for_a_copy_nothing_is_changed),
 		FRESH(a_small_read_or_write_is_done_at_once),
 		FRESH(a_busy_main_thread_leaves_more_to_the_workers),
+		FRESH(with_few_workers_writes_stay_with_the_main_thread),
 		FRESH(all_but_small_reads_and_writes_is_left_to_the_workers),
 		FRESH(a_read_that_would_wait_is_left_to_the_workers),
 		FRESH(a_write_is_not_begun_where_it_always_waits),
