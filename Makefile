@@ -156,7 +156,7 @@ demo: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/demo.sh
 
-# QUICK=1: 4 minutes instead of 30. ONLY=plain,luns: these scenarios alone.
+# QUICK=1: 3 minutes instead of 30. ONLY=plain,luns: these scenarios alone.
 bench: deps
 	$(MAKE) all $(TOOLS) $(BENCH_TOOLS)
 	python3 tests/bench/bench.py --build $(OUT) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))

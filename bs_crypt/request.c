@@ -465,15 +465,16 @@ void request_fail(struct request *request, enum outcome outcome)
 
 /*
  * A write's data has just been received and lies in this CPU's cache: where there are no CPUs to spare,
- * handing it over gains nothing. Reads are handed over by a busy main thread all the same: their answers
- * come back in batches, for which a client has to be woken once and not for each.
+ * handing it over gains nothing. Reads are handed over by a busy main thread all the same, unless it is
+ * to the same CPU: their answers come back in batches, for which a client is woken once and not for each.
  */
 static size_t now_bytes_max(const struct request *req)
 {
-	if (req->op == REQUEST_WRITE && pool_workers() <= FEW_WORKERS &&
-		volume_encrypts_fast(req->volume))
+	bool few = pool_workers() <= FEW_WORKERS && volume_encrypts_fast(req->volume);
+
+	if (few && req->op == REQUEST_WRITE)
 		return FEW_WRITE_BYTES_MAX;
-	if (!busy_lately())
+	if ((few && pool_workers() == 1) || !busy_lately())
 		return NOW_BYTES_MAX;
 	return req->op == REQUEST_READ ? BUSY_READ_BYTES_MAX : BUSY_WRITE_BYTES_MAX;
 }

@@ -796,7 +796,7 @@ static void a_busy_main_thread_leaves_more_to_the_workers(void **state)
 	free(data);
 }
 
-static void with_few_workers_writes_stay_with_the_main_thread(void **state)
+static void with_few_workers_more_stays_with_the_main_thread(void **state)
 {
 	uint8_t *data = pattern(512 * KIB + SECTOR, 1);
 
@@ -809,8 +809,13 @@ static void with_few_workers_writes_stay_with_the_main_thread(void **state)
 		assert_false(now(REQUEST_WRITE, 0, 512 * KIB + SECTOR, data));
 		assert_int_equal(now(REQUEST_READ, 0, 32 * KIB + SECTOR, data), !busy);
 	}
+	pool_put();
+	assert_int_equal(pool_get(1), 0);
+	assert_true(now(REQUEST_WRITE, 0, 512 * KIB, data));
+	assert_true(now(REQUEST_READ, 0, 256 * KIB, data));
 	vol.encrypts_slowly = true; /* then a second CPU is worth more than it costs */
 	assert_false(now(REQUEST_WRITE, 0, 64 * KIB + SECTOR, data));
+	assert_false(now(REQUEST_READ, 0, 256 * KIB, data));
 	main_thread_is_busy = false;
 	assert_false(now(REQUEST_WRITE, 0, 512 * KIB, data));
 	assert_true(now(REQUEST_WRITE, 0, 256 * KIB, data));
@@ -1233,7 +1238,7 @@ int main(void)
 		FRESH(without_memory_for_a_copy_nothing_is_changed),
 		FRESH(a_small_read_or_write_is_done_at_once),
 		FRESH(a_busy_main_thread_leaves_more_to_the_workers),
-		FRESH(with_few_workers_writes_stay_with_the_main_thread),
+		FRESH(with_few_workers_more_stays_with_the_main_thread),
 		FRESH(all_but_small_reads_and_writes_is_left_to_the_workers),
 		FRESH(a_read_that_would_wait_is_left_to_the_workers),
 		FRESH(a_write_is_not_begun_where_it_always_waits),

@@ -60,7 +60,7 @@ class Luns(Scenario):
 
     def __init__(self, quick):
         super().__init__(quick)
-        self.rows = (1, 10, 100) if quick else (1, 10, 100, 1000)
+        self.rows = (1, 100) if quick else (1, 10, 100, 1000)
         self.set_up_seconds = 7 if quick else 75  # volumes
 
     def set_up(self, lab):
