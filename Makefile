@@ -121,7 +121,10 @@ UNIT_OBJECTS = $(filter-out $(TGT_OBJECTS), $(call pic,$(PLUGIN_SRC) $(SHARED_SR
 
 $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS)
+
+# Before libunit.a, whose volume it replaces.
+$(addprefix $(OUT)/tests/,test_request test_request_now): $(call pie,tests/unit/fake_volume.c)
 
 $(OUT)/libunit.a: $(UNIT_OBJECTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
