@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "log.h"
 #include "policy.h"
+#include "secret.h"
 
 enum {
 	IDLE_MS = 300 * 1000,   /* keyadm may be writing a volume's header meanwhile */
@@ -21,6 +22,8 @@ static const struct {
 	void (*handle)(struct request *r);
 } handlers[] = {
 	{PROTO_INIT, request_init},
+	{PROTO_INIT_PASSPHRASE, request_init},
+	{PROTO_UNLOCK, request_unlock},
 	{PROTO_STATUS, request_status},
 	{PROTO_LEVEL_CREATE, request_level_create},
 	{PROTO_LEVEL_LIST, request_level_list},
@@ -145,26 +148,50 @@ static void deny(struct request *r)
 			"uid %u has no role: see [roles] in keyd.conf(5)", (unsigned)peer->uid);
 }
 
-static void on_message(struct keyd *keyd, struct session *session)
+/* All but a passphrase, which stays where it is: handlers use it before they answer. */
+static void take_message(struct request *r, const struct proto_msg *msg)
 {
-	struct request r = {
-		.keyd = keyd,
-		.admin = (struct admin *)session,
-		.msg = *keyd->io.msg, /* no admin request carries a key */
-	};
-
-	update(r.admin);
-	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
-		if (handlers[i].type != r.msg.type)
-			continue;
-		if (policy_allows(r.admin->roles, r.msg.type))
-			handlers[i].handle(&r);
-		else
-			deny(&r);
+	switch (msg->type) {
+	case PROTO_INIT_PASSPHRASE:
+		r->passphrase = &msg->init_passphrase.passphrase;
+		memcpy(r->msg.init.custody, msg->init_passphrase.custody,
+			sizeof(r->msg.init.custody));
+		break;
+	case PROTO_UNLOCK:
+		r->passphrase = &msg->unlock.passphrase;
+		break;
+	default: /* no other request carries a secret */
+		r->msg = *msg;
 		return;
 	}
-	request_answer(&r, PROTO_INVALID, NULL, "%s is no request of this socket",
-		proto_type_name(r.msg.type));
+	r->msg.type = msg->type;
+	r->msg.serial = msg->serial;
+}
+
+static void dispatch(struct request *r)
+{
+	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+		if (handlers[i].type != r->msg.type)
+			continue;
+		if (policy_allows(r->admin->roles, r->msg.type))
+			handlers[i].handle(r);
+		else
+			deny(r);
+		return;
+	}
+	request_answer(r, PROTO_INVALID, NULL, "%s is no request of this socket",
+		proto_type_name(r->msg.type));
+}
+
+static void on_message(struct keyd *keyd, struct session *session)
+{
+	struct request r = {.keyd = keyd, .admin = (struct admin *)session};
+
+	take_message(&r, keyd->io.msg);
+	update(r.admin);
+	dispatch(&r);
+	if (r.passphrase)
+		secret_wipe(keyd->io.msg, sizeof(*keyd->io.msg));
 }
 
 static void on_garbage(struct keyd *keyd, struct session *session, int error)

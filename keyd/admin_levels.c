@@ -61,10 +61,8 @@ void request_level_create(struct request *r)
 	const char *name = r->msg.level.level;
 	struct level *level;
 
-	if (!r->keyd->store.root) {
-		request_answer(r, PROTO_UNINITIALIZED, NULL, "no key store yet: keyadm init");
+	if (!request_store_is_open(r))
 		return;
-	}
 	if (!text_is_level_name(name)) {
 		request_answer(r, PROTO_INVALID, NULL,
 			"a level's name is 1 to 63 of A-Z a-z 0-9 . _ - and starts with none of . "
@@ -90,7 +88,8 @@ void request_level_create(struct request *r)
 
 void request_level_list(struct request *r)
 {
-	request_answer(r, PROTO_OK, inventory_levels(r->keyd), "%s", "");
+	if (request_store_is_open(r)) /* else an empty list would be a lie */
+		request_answer(r, PROTO_OK, inventory_levels(r->keyd), "%s", "");
 }
 
 void request_level_show(struct request *r)

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "destroy.h"
 #include "inventory.h"
 #include "log.h"
 #include "text.h"
+#include "unlock.h"
 
 void request_answer(
 	struct request *r, enum proto_status status, struct json_object *json, const char *fmt, ...)
@@ -24,14 +26,23 @@ void request_answer(
 	admin_answer(r->keyd, r->admin, r->msg.serial, status, json, message);
 }
 
+bool request_store_is_open(struct request *r)
+{
+	const struct keystore *ks = &r->keyd->store;
+
+	if (keystore_is_locked(ks))
+		request_answer(r, PROTO_LOCKED, NULL, "the key store is locked: keyadm unlock");
+	else if (!ks->root)
+		request_answer(r, PROTO_UNINITIALIZED, NULL, "no key store yet: keyadm init");
+	return ks->root != NULL;
+}
+
 struct level *request_find_level(struct request *r)
 {
 	const char *name = r->msg.level.level;
 
-	if (!r->keyd->store.root) {
-		request_answer(r, PROTO_UNINITIALIZED, NULL, "no key store yet: keyadm init");
+	if (!request_store_is_open(r))
 		return NULL;
-	}
 	struct level *level = keystore_level(&r->keyd->store, name);
 	if (!level)
 		request_answer(r, PROTO_NOT_FOUND, NULL,
@@ -74,16 +85,23 @@ void request_init(struct request *r)
 	const char *custody = r->msg.init.custody;
 
 	if (!custody_find(custody)) {
-		request_answer(r, PROTO_INVALID, NULL, "this keyd has custody file only");
+		request_answer(
+			r, PROTO_INVALID, NULL, "this keyd has the custodies file and passphrase");
 		return;
 	}
-	if (r->keyd->store.root) {
+	if (r->keyd->store.custody) {
 		request_answer(r, PROTO_EXISTS, NULL, "the key store is initialized already");
 		return;
 	}
 	if (!request_audit_before(r, "init", NULL, NULL, custody))
 		return;
-	int rc = keystore_init(&r->keyd->store, custody);
+	int rc = keystore_init(&r->keyd->store, custody, r->passphrase);
+	if (rc == -EKEYREJECTED) {
+		request_audit_failure(r, "init", NULL, NULL, rc);
+		request_answer(r, PROTO_INVALID, NULL,
+			"nothing was made: a passphrase needs 8 bytes at least");
+		return;
+	}
 	if (rc) {
 		request_audit_failure(r, "init", NULL, NULL, rc);
 		request_answer(
@@ -91,6 +109,44 @@ void request_init(struct request *r)
 		return;
 	}
 	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is initialized");
+}
+
+static void answer_locked(struct request *r, int rc)
+{
+	switch (rc) {
+	case -EKEYREJECTED:
+		request_answer(r, PROTO_DENIED, NULL, "still locked: this is not the passphrase");
+		break;
+	case -EBADMSG:
+		request_answer(r, PROTO_DAMAGED, NULL,
+			"still locked: root.passphrase is damaged: put it back from a backup");
+		break;
+	case -ENOMEM:
+	case -EPERM:
+	case -EAGAIN:
+		request_answer(r, PROTO_FAILED, NULL,
+			"still locked: keyd has no memory for Argon2id, or may not lock it: raise "
+			"LimitMEMLOCK");
+		break;
+	default:
+		request_answer(r, PROTO_FAILED, NULL, "still locked: %s", strerror(-rc));
+	}
+}
+
+void request_unlock(struct request *r)
+{
+	if (!keystore_is_locked(&r->keyd->store)) {
+		if (request_store_is_open(r))
+			request_answer(r, PROTO_OK, NULL, "the key store is not locked");
+		return;
+	}
+	int rc = unlock_store(r->keyd, r->passphrase, &r->admin->session.peer, NULL);
+	if (rc) {
+		answer_locked(r, rc);
+		return;
+	}
+	destroy_resume_all(r->keyd);
+	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is unlocked");
 }
 
 void request_status(struct request *r)

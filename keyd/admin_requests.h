@@ -8,12 +8,17 @@
 struct request {
 	struct keyd *keyd;
 	struct admin *admin;
-	struct proto_msg msg;
+	struct proto_msg msg; /* without the passphrase that came with it */
+	const struct proto_passphrase
+		*passphrase; /* of INIT_PASSPHRASE, UNLOCK; in secret memory */
 };
 
 /* Answers the request; json, taken over, may be NULL. */
 void request_answer(struct request *r, enum proto_status status, struct json_object *json,
 	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* False when there is no open key store: then it has been answered. */
+bool request_store_is_open(struct request *r);
 
 /* The level the request names, or NULL: then it has been answered. */
 struct level *request_find_level(struct request *r);
@@ -27,6 +32,7 @@ void request_audit_failure(struct request *r, const char *event, const char *lev
 	const struct volume *volume, int rc);
 
 void request_init(struct request *r);
+void request_unlock(struct request *r);
 void request_status(struct request *r);
 void request_audit(struct request *r);
 void request_audit_verify(struct request *r);

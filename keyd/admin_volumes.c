@@ -18,10 +18,8 @@ static struct volume *find_volume(struct request *r)
 {
 	const char *id = r->msg.volume_id.id;
 
-	if (!r->keyd->store.root) {
-		request_answer(r, PROTO_UNINITIALIZED, NULL, "no key store yet: keyadm init");
+	if (!request_store_is_open(r))
 		return NULL;
-	}
 	struct volume *volume = keystore_volume(&r->keyd->store, id);
 	if (!volume || !id[0])
 		request_answer(r, PROTO_NOT_FOUND, NULL,
@@ -84,10 +82,8 @@ static struct level *level_to_fill(struct request *r)
 {
 	const char *name = r->msg.volume_create.level;
 
-	if (!r->keyd->store.root) {
-		request_answer(r, PROTO_UNINITIALIZED, NULL, "no key store yet: keyadm init");
+	if (!request_store_is_open(r))
 		return NULL;
-	}
 	struct level *level = keystore_level(&r->keyd->store, name);
 	if (!level) {
 		request_answer(r, PROTO_NOT_FOUND, NULL,
@@ -195,6 +191,8 @@ void request_volume_list(struct request *r)
 {
 	const struct level *level = NULL;
 
+	if (!request_store_is_open(r))
+		return;
 	if (r->msg.level.level[0]) {
 		level = request_find_level(r);
 		if (!level)

@@ -119,6 +119,12 @@ static void on_hello(struct keyd *keyd, struct consumer *consumer)
 		session->ending = true;
 		return;
 	}
+	if (keystore_is_locked(&keyd->store)) { /* who held keys is not known yet, either */
+		(void)session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_LOCKED,
+			"the key store is locked: keyadm unlock");
+		session->ending = true;
+		return;
+	}
 	consumer->greeted = true;
 	session->deadline_ms = 0;
 	inherit(keyd, consumer);

@@ -5,6 +5,7 @@
 
 static const struct custody *const custodies[] = {
 	&custody_file,
+	&custody_passphrase,
 };
 
 const struct custody *custody_at(size_t i)

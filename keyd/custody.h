@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto.h"
 #include "wrap.h"
 
 enum { ROOT_KEY_BYTES = WRAP_KEY_BYTES };
@@ -18,18 +19,32 @@ struct custody {
 	const char *name;        /* as in keyadm init --custody */
 	const char *erase_class; /* NIST SP 800-88: what destroying does to remnants */
 	const char *erase_class_reason;
+	/*
+	 * A store in this custody is locked when keyd starts, until somebody gives the passphrase. Others
+	 * ignore the one that create() and load() are given, which may be NULL then.
+	 */
+	bool needs_passphrase;
 
 	/* True when the store in state_fd has its root key in this custody. */
 	bool (*present)(int state_fd);
 
-	/* Makes a root key, keeps it durably, copies it to root (secret memory). 0 or -errno. */
-	int (*create)(int state_fd, uint8_t root[ROOT_KEY_BYTES]);
+	/*
+	 * Makes a root key, keeps it durably, copies it to root (secret memory). 0, -EKEYREJECTED (the
+	 * passphrase is too short), or -errno.
+	 */
+	int (*create)(int state_fd, const struct proto_passphrase *passphrase,
+		uint8_t root[ROOT_KEY_BYTES]);
 
-	/* Fetches the root key into root. 0, -EBADMSG when what is kept is damaged, or -errno. */
-	int (*load)(int state_fd, uint8_t root[ROOT_KEY_BYTES]);
+	/*
+	 * Fetches the root key into root. 0, -EBADMSG when what is kept is damaged, -EKEYREJECTED when
+	 * the passphrase is wrong, or -errno.
+	 */
+	int (*load)(int state_fd, const struct proto_passphrase *passphrase,
+		uint8_t root[ROOT_KEY_BYTES]);
 };
 
 extern const struct custody custody_file;
+extern const struct custody custody_passphrase;
 
 /* Row i of the table, or NULL past its end. Static storage. */
 const struct custody *custody_at(size_t i);

@@ -36,8 +36,10 @@ static bool file_present(int state_fd)
 	return !fstatat(state_fd, file_name, &st, AT_SYMLINK_NOFOLLOW);
 }
 
-static int file_create(int state_fd, uint8_t root[ROOT_KEY_BYTES])
+static int file_create(
+	int state_fd, const struct proto_passphrase *passphrase, uint8_t root[ROOT_KEY_BYTES])
 {
+	(void)passphrase;
 	struct root_file *f = secret_alloc(sizeof(*f));
 	if (!f)
 		return -errno;
@@ -68,8 +70,10 @@ static int read_whole(int state_fd, struct root_file *f)
 	return rc;
 }
 
-static int file_load(int state_fd, uint8_t root[ROOT_KEY_BYTES])
+static int file_load(
+	int state_fd, const struct proto_passphrase *passphrase, uint8_t root[ROOT_KEY_BYTES])
 {
+	(void)passphrase;
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	struct root_file *f = secret_alloc(sizeof(*f));
 	if (!f)

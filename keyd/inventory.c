@@ -93,7 +93,8 @@ struct json_object *inventory_status(const struct keyd *keyd)
 	struct json_object *json = json_object_new_object();
 
 	bool ok =
-		json_add_bool(json, "initialized", ks->root != NULL) &&
+		json_add_bool(json, "initialized", ks->custody != NULL) &&
+		json_add_bool(json, "locked", keystore_is_locked(ks)) &&
 		json_add_string(json, "custody", ks->custody ? ks->custody->name : "") &&
 		json_add_string(json, "erase_class", ks->custody ? ks->custody->erase_class : "") &&
 		json_add_string(json, "state_dir", ks->dir) &&

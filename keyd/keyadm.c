@@ -16,8 +16,10 @@
 #include "keyadm_args.h"
 #include "keyadm_destroy.h"
 #include "keyadm_format.h"
+#include "keyadm_passphrase.h"
 #include "keyadm_target.h"
 #include "keyadm_volume.h"
+#include "secret.h"
 #include "text.h"
 
 enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
@@ -37,8 +39,11 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{{"init", NULL}, OPERAND_NONE, OPT_BIT(OPT_CUSTODY), 0, PROTO_INIT, NULL,
-		"init [--custody file]", "create the key store and its root key"},
+	{{"init", NULL}, OPERAND_NONE, OPT_BIT(OPT_CUSTODY) | OPT_BIT(OPT_PASSPHRASE_FD), 0,
+		PROTO_INIT, NULL, "init [--custody file|passphrase] [--passphrase-fd FD]",
+		"create the key store and its root key"},
+	{{"unlock", NULL}, OPERAND_NONE, OPT_BIT(OPT_PASSPHRASE_FD), 0, PROTO_UNLOCK, NULL,
+		"unlock [--passphrase-fd FD]", "open a key store in custody passphrase"},
 	{{"status", NULL}, OPERAND_NONE, 0, 0, PROTO_STATUS, format_status, "status",
 		"show the key store, its custody and who is connected"},
 	{{"level", "create"}, OPERAND_LEVEL, 0, 0, PROTO_LEVEL_CREATE, NULL, "level create NAME",
@@ -159,11 +164,25 @@ static int fill_volume(struct proto_volume_id *volume, const char *id)
 	return target_resolve(id, false, volume->id);
 }
 
+static int fill_init(const struct keyadm_args *args, struct proto_msg *request)
+{
+	const char *custody = args->option[OPT_CUSTODY] ? args->option[OPT_CUSTODY] : "file";
+	const char *fd = args->option[OPT_PASSPHRASE_FD];
+
+	if (text_copy(request->init.custody, sizeof(request->init.custody), custody))
+		return keyadm_refuse(
+			-EINVAL, "--custody %s is unknown: there are file, passphrase", custody);
+	if (!strcmp(custody, "passphrase")) {
+		request->type = PROTO_INIT_PASSPHRASE; /* it begins as INIT does */
+		return keyadm_passphrase(fd, true, &request->init_passphrase.passphrase);
+	}
+	return fd ? keyadm_refuse(-EINVAL, "--passphrase-fd goes with --custody passphrase") : 0;
+}
+
 static int fill_request(
 	const struct command *cmd, const struct keyadm_args *args, struct proto_msg *request)
 {
 	const char *operand = args->word[command_words(cmd)];
-	const char *custody = args->option[OPT_CUSTODY];
 
 	request->type = args->option[OPT_VERIFY] ? PROTO_AUDIT_VERIFY : cmd->request;
 	switch (cmd->operand) {
@@ -177,12 +196,10 @@ static int fill_request(
 	}
 	if (cmd->request == PROTO_VOLUME_LIST)
 		return fill_level(&request->level, args->option[OPT_LEVEL]);
-	if (cmd->request != PROTO_INIT)
-		return 0;
-	if (text_copy(request->init.custody, sizeof(request->init.custody),
-		    custody ? custody : "file"))
-		return keyadm_refuse(-EINVAL, "--custody %s is unknown: there is file", custody);
-	return 0;
+	if (cmd->request == PROTO_UNLOCK)
+		return keyadm_passphrase(
+			args->option[OPT_PASSPHRASE_FD], false, &request->unlock.passphrase);
+	return cmd->request == PROTO_INIT ? fill_init(args, request) : 0;
 }
 
 /* --json always answers with JSON: keyd's, or else the bare fact that it is done. */
@@ -250,11 +267,13 @@ static int exchange(const struct command *cmd, const struct keyadm_args *args, s
 
 static int run(const struct command *cmd, const struct keyadm_args *args, struct client *c)
 {
-	struct proto_msg request = {.type = cmd->request};
-
-	int err = fill_request(cmd, args, &request);
+	struct proto_msg *request = secret_alloc(sizeof(*request)); /* it may carry a passphrase */
+	if (!request)
+		return keyadm_refuse(-errno, "cannot lock memory: %s", strerror(errno));
+	int err = fill_request(cmd, args, request);
 	if (!err)
-		err = exchange(cmd, args, c, &request);
+		err = exchange(cmd, args, c, request);
+	secret_free(request);
 	if (!err)
 		err = print_answer(cmd, args, c);
 	if (!err)

@@ -24,6 +24,7 @@ static const struct {
 	[OPT_OUT] = {"--out", true},
 	[OPT_YES] = {"--yes", false},
 	[OPT_VERIFY] = {"--verify", false},
+	[OPT_PASSPHRASE_FD] = {"--passphrase-fd", true},
 };
 
 const char *keyadm_option_name(enum keyadm_option option)

@@ -19,6 +19,7 @@ enum keyadm_option {
 	OPT_OUT,
 	OPT_YES,
 	OPT_VERIFY,
+	OPT_PASSPHRASE_FD,
 	OPT_COUNT,
 };
 

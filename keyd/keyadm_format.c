@@ -228,6 +228,7 @@ void format_status(FILE *out, struct json_object *status)
 		{"version", "version", VALUE_TEXT},
 		{"key store", "state_dir", VALUE_TEXT},
 		{"initialized", "initialized", VALUE_TEXT},
+		{"locked", "locked", VALUE_TEXT},
 		{"custody", "custody", VALUE_TEXT},
 		{"erase class", "erase_class", VALUE_TEXT},
 		{"volumes", "volumes", VALUE_COUNT},

@@ -58,22 +58,53 @@ static bool has_levels(const struct keystore *ks)
 	return !fstatat(ks->dir_fd, LEVELS_DIR, &st, AT_SYMLINK_NOFOLLOW);
 }
 
-static int load_root(struct keystore *ks)
+static void free_level(struct level *level)
 {
-	const struct custody *custody = custody_of_store(ks->dir_fd);
-	if (!custody)
-		return has_levels(ks) ? -ENOKEY : 0;
+	for (size_t i = 0; i < level->volume_count; i++)
+		store_free_volume(level->volumes[i]);
+	free(level->volumes);
+	free(level);
+}
+
+bool keystore_is_locked(const struct keystore *ks)
+{
+	return ks->custody && !ks->root;
+}
+
+void keystore_lock(struct keystore *ks)
+{
+	secret_free(ks->root);
+	ks->root = NULL;
+	for (size_t i = 0; i < ks->level_count; i++)
+		free_level(ks->levels[i]);
+	free(ks->levels);
+	ks->levels = NULL;
+	ks->level_count = 0;
+}
+
+int keystore_unlock(struct keystore *ks, const struct proto_passphrase *passphrase)
+{
 	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
 	if (!root)
 		return -errno;
-	int rc = custody->load(ks->dir_fd, root);
+	int rc = ks->custody->load(ks->dir_fd, passphrase, root);
 	if (rc) {
 		secret_free(root);
 		return rc;
 	}
-	ks->custody = custody;
 	ks->root = root; /* the store owns it */
-	return store_load(ks);
+	rc = store_load(ks);
+	if (rc)
+		keystore_lock(ks);
+	return rc;
+}
+
+static int load_root(struct keystore *ks)
+{
+	ks->custody = custody_of_store(ks->dir_fd);
+	if (!ks->custody)
+		return has_levels(ks) ? -ENOKEY : 0;
+	return ks->custody->needs_passphrase ? 0 : keystore_unlock(ks, NULL);
 }
 
 static const char *open_problem(int rc)
@@ -114,20 +145,9 @@ int keystore_open(struct keystore *ks, const char *dir)
 	return rc;
 }
 
-static void free_level(struct level *level)
-{
-	for (size_t i = 0; i < level->volume_count; i++)
-		store_free_volume(level->volumes[i]);
-	free(level->volumes);
-	free(level);
-}
-
 void keystore_close(struct keystore *ks)
 {
-	secret_free(ks->root);
-	for (size_t i = 0; i < ks->level_count; i++)
-		free_level(ks->levels[i]);
-	free(ks->levels);
+	keystore_lock(ks);
 	free(ks->dir);
 	if (ks->lock_fd >= 0)
 		(void)close(ks->lock_fd);
@@ -136,17 +156,17 @@ void keystore_close(struct keystore *ks)
 	*ks = (struct keystore){.dir_fd = -1, .lock_fd = -1};
 }
 
-int keystore_init(struct keystore *ks, const char *name)
+int keystore_init(struct keystore *ks, const char *name, const struct proto_passphrase *passphrase)
 {
 	const struct custody *custody = custody_find(name);
 	if (!custody)
 		return -EINVAL;
-	if (ks->root || custody_of_store(ks->dir_fd))
+	if (ks->custody || custody_of_store(ks->dir_fd))
 		return -EEXIST;
 	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
 	if (!root)
 		return -errno;
-	int rc = custody->create(ks->dir_fd, root);
+	int rc = custody->create(ks->dir_fd, passphrase, root);
 	/* Last: a store with levels/ and without a root key is a damaged one. */
 	if (!rc)
 		rc = durable_mkdir(ks->dir_fd, LEVELS_DIR);

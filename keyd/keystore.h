@@ -3,6 +3,7 @@
  * The key store (DESIGN 4): levels, their volumes, and one sealed file for each key.
  *
  *   root.key                             custody "file"
+ *   root.passphrase                      custody "passphrase"
  *   levels/NAME/level.key                RECORD_LEVEL_KEY under the root key
  *   levels/NAME/volumes/UUID.key         RECORD_VOLUME_KEY under the level's key
  *   levels/NAME/destroy.intent           RECORD_INTENT: being destroyed (erasure.h)
@@ -71,7 +72,7 @@ struct keystore {
 	int dir_fd;
 	int lock_fd;
 	const struct custody *custody; /* NULL: not initialized */
-	uint8_t *root;                 /* secret memory; NULL: not initialized */
+	uint8_t *root;                 /* secret memory; NULL: not initialized, or locked */
 	struct level **levels;         /* owned, in the order of creation or loading */
 	size_t level_count;
 };
@@ -86,7 +87,8 @@ struct volume_draft {
 
 /*
  * Opens the store in directory dir, made (0700) if it is missing, and loads it. Damaged files cost
- * the key in them and are logged. 0, -EBUSY (another keyd has it), -EPERM (not our directory),
+ * the key in them and are logged. A store whose custody needs a passphrase stays locked: nothing of it
+ * is loaded before keystore_unlock(). 0, -EBUSY (another keyd has it), -EPERM (not our directory),
  * -EBADMSG (the root key is damaged), -ENOKEY (levels without a root key), or -errno; logged.
  */
 int keystore_open(struct keystore *ks, const char *dir) __attribute__((warn_unused_result));
@@ -94,8 +96,25 @@ int keystore_open(struct keystore *ks, const char *dir) __attribute__((warn_unus
 /* Wipes the root key and frees everything. Harmless when keystore_open() failed. */
 void keystore_close(struct keystore *ks);
 
-/* Makes the root key. 0, -EEXIST, -EINVAL (no such custody), or -errno. */
-int keystore_init(struct keystore *ks, const char *custody) __attribute__((warn_unused_result));
+/*
+ * Makes the root key. 0, -EEXIST, -EINVAL (no such custody), -EKEYREJECTED (the passphrase is too
+ * short), or -errno.
+ */
+int keystore_init(struct keystore *ks, const char *custody,
+	const struct proto_passphrase *passphrase) __attribute__((warn_unused_result));
+
+/* There is a store, and it waits for its passphrase. */
+bool keystore_is_locked(const struct keystore *ks);
+
+/*
+ * Loads a locked store. 0, -EKEYREJECTED (wrong passphrase), -EBADMSG (what keeps the root key is
+ * damaged), or -errno: then it is locked as before.
+ */
+int keystore_unlock(struct keystore *ks, const struct proto_passphrase *passphrase)
+	__attribute__((warn_unused_result));
+
+/* Wipes the root key and forgets what was loaded. Nobody may hold a level or volume of the store. */
+void keystore_lock(struct keystore *ks);
 
 struct level *keystore_level(const struct keystore *ks, const char *name);
 

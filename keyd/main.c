@@ -15,6 +15,7 @@
 #include "log.h"
 #include "secret.h"
 #include "server.h"
+#include "unlock.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -163,7 +164,13 @@ static int run(struct keyd *keyd)
 		log_error("cannot open the audit log: %s", strerror(-rc));
 		goto out_store;
 	}
-	rc = holders_load(keyd);
+	if (keystore_is_locked(&keyd->store)) {
+		unlock_by_credential(keyd);
+		if (keystore_is_locked(&keyd->store))
+			log_info("the key store is locked: keyadm unlock");
+	} else {
+		rc = holders_load(keyd);
+	}
 	if (!rc)
 		rc = server_run(keyd);
 	if (!rc && audit_append(&keyd->audit,

@@ -41,6 +41,8 @@ static const struct {
 	{PROTO_VOLUME_DESTROY, SECURITY},
 	{PROTO_AUDIT, AUDITOR | SECURITY},
 	{PROTO_AUDIT_VERIFY, AUDITOR | SECURITY},
+	{PROTO_UNLOCK, SECURITY},
+	{PROTO_INIT_PASSPHRASE, SECURITY},
 };
 
 void policy_set_default(struct policy *policy, uid_t self)

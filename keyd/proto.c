@@ -67,6 +67,15 @@ static const struct field revoke[] = {
 	U32(revoke.reason), STRING(revoke.level), STRING(revoke.uuid)};
 static const struct field revoke_ack[] = {U32(revoke_ack.wiped)};
 static const struct field init[] = {STRING(init.custody)};
+static const struct field init_passphrase[] = {
+	STRING(init_passphrase.custody),
+	U32(init_passphrase.passphrase.len_bytes),
+	BYTES(init_passphrase.passphrase.bytes, init_passphrase.passphrase.len_bytes),
+};
+static const struct field unlock[] = {
+	U32(unlock.passphrase.len_bytes),
+	BYTES(unlock.passphrase.bytes, unlock.passphrase.len_bytes),
+};
 static const struct field level[] = {STRING(level.level)};
 static const struct field volume_create[] = {
 	U64(volume_create.size_bytes),
@@ -118,6 +127,8 @@ static const struct message messages[] = {
 	MESSAGE(VOLUME_DESTROY, volume_id),
 	MESSAGE_BARE(AUDIT),
 	MESSAGE_BARE(AUDIT_VERIFY),
+	MESSAGE(UNLOCK, unlock),
+	MESSAGE(INIT_PASSPHRASE, init_passphrase),
 	MESSAGE(REPLY, reply),
 	MESSAGE(TEXT, text),
 	MESSAGE(VOLUME_HEADER, volume_header),
@@ -138,6 +149,7 @@ static const char *const status_names[] = {
 	[PROTO_BUSY] = "busy",
 	[PROTO_FAILED] = "failed",
 	[PROTO_UNPROVEN] = "unproven",
+	[PROTO_LOCKED] = "locked",
 };
 
 static const struct message *find_message(uint16_t type)

@@ -26,6 +26,7 @@ enum {
 	PROTO_CIPHER_BYTES = 32,
 	PROTO_PATH_BYTES = 4096,
 	PROTO_CUSTODY_BYTES = 16,
+	PROTO_PASSPHRASE_BYTES = 512,
 	PROTO_MESSAGE_BYTES = 512, /* one line for people: what, and what to do */
 	PROTO_TEXT_BYTES = 4096,   /* one chunk of a JSON document */
 	PROTO_WIRE_BYTES_MAX = 8192,
@@ -46,22 +47,24 @@ enum proto_type {
 	PROTO_RESTORE_ACK, /* c  same serial; every volume concerned has asked, and has its answer */
 
 	/* admin.sock. a: keyadm to keyd. Every request is answered by TEXT*, then one REPLY. */
-	PROTO_INIT = 32,      /* a */
-	PROTO_STATUS,         /* a */
-	PROTO_LEVEL_CREATE,   /* a */
-	PROTO_LEVEL_LIST,     /* a */
-	PROTO_LEVEL_SHOW,     /* a */
-	PROTO_LEVEL_SUSPEND,  /* a */
-	PROTO_LEVEL_RESUME,   /* a */
-	PROTO_LEVEL_DESTROY,  /* a */
-	PROTO_VOLUME_CREATE,  /* a  answered by VOLUME_HEADER, which waits for VOLUME_COMMIT */
-	PROTO_VOLUME_COMMIT,  /* a  the header is on the medium: make the record durable */
-	PROTO_VOLUME_LIST,    /* a */
-	PROTO_VOLUME_SHOW,    /* a */
-	PROTO_VOLUME_KEY,     /* a  answered by KEY, then REPLY */
-	PROTO_VOLUME_DESTROY, /* a */
-	PROTO_AUDIT,          /* a  the whole log as JSON lines */
-	PROTO_AUDIT_VERIFY,   /* a */
+	PROTO_INIT = 32,       /* a */
+	PROTO_STATUS,          /* a */
+	PROTO_LEVEL_CREATE,    /* a */
+	PROTO_LEVEL_LIST,      /* a */
+	PROTO_LEVEL_SHOW,      /* a */
+	PROTO_LEVEL_SUSPEND,   /* a */
+	PROTO_LEVEL_RESUME,    /* a */
+	PROTO_LEVEL_DESTROY,   /* a */
+	PROTO_VOLUME_CREATE,   /* a  answered by VOLUME_HEADER, which waits for VOLUME_COMMIT */
+	PROTO_VOLUME_COMMIT,   /* a  the header is on the medium: make the record durable */
+	PROTO_VOLUME_LIST,     /* a */
+	PROTO_VOLUME_SHOW,     /* a */
+	PROTO_VOLUME_KEY,      /* a  answered by KEY, then REPLY */
+	PROTO_VOLUME_DESTROY,  /* a */
+	PROTO_AUDIT,           /* a  the whole log as JSON lines */
+	PROTO_AUDIT_VERIFY,    /* a */
+	PROTO_UNLOCK,          /* a  opens a store whose custody needs a passphrase */
+	PROTO_INIT_PASSPHRASE, /* a  INIT for such a custody */
 
 	PROTO_REPLY = 64,    /* k  ends the answer */
 	PROTO_TEXT,          /* k  a chunk of the JSON answer */
@@ -84,6 +87,7 @@ enum proto_status {
 	PROTO_BUSY,          /* another transaction on it is under way */
 	PROTO_FAILED,        /* internal or I/O error */
 	PROTO_UNPROVEN,      /* destroyed in the store, but a consumer did not acknowledge */
+	PROTO_LOCKED,        /* the key store waits for its passphrase: keyadm unlock */
 };
 
 enum proto_reason { /* of REVOKE */
@@ -133,8 +137,22 @@ struct proto_revoke_ack {
 	uint32_t wiped; /* how many volume keys this consumer held */
 };
 
+struct proto_passphrase {   /* in secret memory, and wiped as soon as it was used */
+	uint32_t len_bytes; /* 0: none */
+	uint8_t bytes[PROTO_PASSPHRASE_BYTES];
+};
+
 struct proto_init {
 	char custody[PROTO_CUSTODY_BYTES];
+};
+
+struct proto_init_passphrase {
+	char custody[PROTO_CUSTODY_BYTES];
+	struct proto_passphrase passphrase;
+};
+
+struct proto_unlock {
+	struct proto_passphrase passphrase;
 };
 
 struct proto_level { /* LEVEL_*; VOLUME_LIST, where empty means all */
@@ -180,6 +198,8 @@ struct proto_msg {
 		struct proto_revoke revoke;
 		struct proto_revoke_ack revoke_ack;
 		struct proto_init init;
+		struct proto_init_passphrase init_passphrase;
+		struct proto_unlock unlock;
 		struct proto_level level;
 		struct proto_volume_create volume_create;
 		struct proto_volume_id volume_id;

@@ -9,7 +9,7 @@ _keyadm_levels()
 _keyadm_words()
 {
 	case "$1" in
-	'') echo 'init status level volume audit' ;;
+	'') echo 'init unlock status level volume audit' ;;
 	'level') echo 'create list show suspend resume destroy' ;;
 	'volume') echo 'create list show key destroy' ;;
 	'level show' | 'level suspend' | 'level resume' | 'level destroy') _keyadm_levels ;;
@@ -19,7 +19,8 @@ _keyadm_words()
 _keyadm_options()
 {
 	case "$1" in
-	'init') echo '--custody' ;;
+	'init') echo '--custody --passphrase-fd' ;;
+	'unlock') echo '--passphrase-fd' ;;
 	'level destroy' | 'volume destroy') echo '--yes' ;;
 	'volume create') echo '--level --size --sector-size --cipher --force' ;;
 	'volume list') echo '--level' ;;
@@ -34,10 +35,10 @@ _keyadm_value()
 {
 	case "$1" in
 	--level) _keyadm_levels ;;
-	--custody) echo 'file' ;;
+	--custody) echo 'file passphrase' ;;
 	--sector-size) echo '512 4096' ;;
 	--cipher) echo 'aes-cbc-essiv:sha256 aes-xts-plain64' ;;
-	--size | --out | --admin-socket) ;;
+	--size | --out | --admin-socket | --passphrase-fd) ;;
 	*) return 1 ;;
 	esac
 }
@@ -47,7 +48,7 @@ _keyadm()
 	local cur="${COMP_WORDS[COMP_CWORD]}" command='' i values
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "${COMP_WORDS[i]}" in
-		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket) ((i++)) ;;
+		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket | --passphrase-fd) ((i++)) ;;
 		-*) ;;
 		*) command+="${command:+ }${COMP_WORDS[i]}" ;;
 		esac

@@ -28,7 +28,7 @@ static int make_store(void **state)
 {
 	if (scratch_make(state))
 		return -1;
-	return keystore_open(&ks, scratch_path("s")) || keystore_init(&ks, "file");
+	return keystore_open(&ks, scratch_path("s")) || keystore_init(&ks, "file", NULL);
 }
 
 static int remove_store(void **state)

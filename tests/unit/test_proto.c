@@ -73,6 +73,11 @@ static const struct row layout[] = {
 	ROW(VOLUME_SHOW, 16, 4096, "string", volume_id, id),
 	ROW(VOLUME_KEY, 16, 4096, "string", volume_id, id),
 	ROW(VOLUME_DESTROY, 16, 4096, "string", volume_id, id),
+	ROW(UNLOCK, 16, 4, "u32", unlock, passphrase.len_bytes),
+	ROW(UNLOCK, 20, 512, "bytes", unlock, passphrase.bytes),
+	ROW(INIT_PASSPHRASE, 16, 16, "string", init_passphrase, custody),
+	ROW(INIT_PASSPHRASE, 32, 4, "u32", init_passphrase, passphrase.len_bytes),
+	ROW(INIT_PASSPHRASE, 36, 512, "bytes", init_passphrase, passphrase.bytes),
 	ROW(REPLY, 16, 4, "u32", reply, status),
 	ROW(REPLY, 20, 512, "string", reply, message),
 	ROW(TEXT, 16, 4, "u32", text, len),
@@ -83,7 +88,7 @@ static const struct row layout[] = {
 	ROW(KEY, 20, 64, "bytes", key, key),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 31, TYPE_MAX = 70 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 33, TYPE_MAX = 70 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 
@@ -313,9 +318,9 @@ static void statuses_have_names(void **state)
 	(void)state;
 	assert_string_equal(proto_status_name(PROTO_OK), "ok");
 	assert_string_equal(proto_status_name(PROTO_NOT_FOUND), "not found");
-	for (uint32_t i = 0; i <= PROTO_UNPROVEN; i++)
+	for (uint32_t i = 0; i <= PROTO_LOCKED; i++)
 		assert_string_not_equal(proto_status_name(i), "unknown");
-	assert_string_equal(proto_status_name(PROTO_UNPROVEN + 1), "unknown");
+	assert_string_equal(proto_status_name(PROTO_LOCKED + 1), "unknown");
 	assert_string_equal(proto_status_name(UINT32_MAX), "unknown");
 }
 

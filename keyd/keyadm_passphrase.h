@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* Where keyadm gets a passphrase from. */
+#ifndef KEYD_KEYADM_PASSPHRASE_H
+#define KEYD_KEYADM_PASSPHRASE_H
+
+#include <stdbool.h>
+
+#include "proto.h"
+
+/*
+ * From the descriptor whose number fd_text is, or with NULL from the terminal, without echo; twice, if
+ * it is a new one. *passphrase is in secret memory, and wiped on failure. 0, or a negative errno: then
+ * the reason has been told on stderr.
+ */
+int keyadm_passphrase(const char *fd_text, bool is_new, struct proto_passphrase *passphrase)
+	__attribute__((warn_unused_result));
+
+#endif

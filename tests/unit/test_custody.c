@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* keyd/custody.h: every row keeps a root key, and the passphrase's keeps it from others. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <argon2.h>
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/sha.h>
+
+#include "custody.h"
+#include "scratch.h"
+
+enum {
+	FILE_BYTES = 132,
+	PASSES_AT = 16,
+	MEMORY_AT = 20,
+	SALT_AT = 24,
+	SEALED_AT = 40,
+	DIGEST_AT = 100
+};
+
+static const char *const file_of[] = {"root.key", "root.passphrase"};
+static struct proto_passphrase right, wrong;
+static uint8_t root[ROOT_KEY_BYTES], again[ROOT_KEY_BYTES];
+static int dir_fd;
+
+static void set(struct proto_passphrase *p, const char *text)
+{
+	memset(p, 0, sizeof(*p));
+	p->len_bytes = (uint32_t)strlen(text);
+	memcpy(p->bytes, text, p->len_bytes);
+}
+
+static int fresh(void **state)
+{
+	set(&right, "correct horse");
+	set(&wrong, "correct hors");
+	memset(root, 0, sizeof(root));
+	memset(again, 0, sizeof(again));
+	if (scratch_make(state))
+		return -1;
+	dir_fd = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir_fd < 0;
+}
+
+static int stop(void **state)
+{
+	(void)close(dir_fd);
+	return scratch_remove(state);
+}
+
+static void get_file(uint8_t file[FILE_BYTES])
+{
+	int fd = openat(dir_fd, "root.passphrase", O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(read(fd, file, FILE_BYTES), FILE_BYTES);
+	assert_int_equal(close(fd), 0);
+}
+
+static void put_file(const uint8_t *file, size_t len)
+{
+	int fd = openat(dir_fd, "root.passphrase", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	assert_int_equal(write(fd, file, len), len);
+	assert_int_equal(close(fd), 0);
+}
+
+static void each_row_gives_back_what_it_made(void **state)
+{
+	(void)state;
+	for (size_t i = 0; custody_at(i); i++) {
+		const struct custody *row = custody_at(i);
+		assert_ptr_equal(custody_find(row->name), row);
+		assert_null(custody_of_store(dir_fd));
+		assert_int_equal(row->create(dir_fd, &right, root), 0);
+		assert_ptr_equal(custody_of_store(dir_fd), row);
+		assert_int_equal(row->load(dir_fd, &right, again), 0);
+		assert_memory_equal(root, again, sizeof(root));
+		assert_int_equal(unlinkat(dir_fd, file_of[i], 0), 0);
+	}
+	assert_null(custody_find("paper"));
+}
+
+static void another_passphrase_gives_nothing(void **state)
+{
+	static const uint8_t nothing[ROOT_KEY_BYTES];
+	const struct proto_passphrase none = {0};
+
+	(void)state;
+	assert_int_equal(custody_passphrase.create(dir_fd, &right, root), 0);
+	assert_int_equal(custody_passphrase.load(dir_fd, &wrong, again), -EKEYREJECTED);
+	assert_memory_equal(again, nothing, sizeof(nothing));
+	assert_int_equal(custody_passphrase.load(dir_fd, &none, again), -EKEYREJECTED);
+	assert_int_equal(custody_passphrase.load(dir_fd, NULL, again), -EKEYREJECTED);
+	assert_memory_equal(again, nothing, sizeof(nothing));
+}
+
+static void a_short_passphrase_makes_nothing(void **state)
+{
+	(void)state;
+	set(&wrong, "seven b");
+	assert_int_equal(custody_passphrase.create(dir_fd, &wrong, root), -EKEYREJECTED);
+	assert_int_equal(custody_passphrase.create(dir_fd, NULL, root), -EKEYREJECTED);
+	assert_null(custody_of_store(dir_fd));
+}
+
+static void every_changed_byte_is_damage(void **state)
+{
+	uint8_t file[FILE_BYTES];
+
+	(void)state;
+	assert_int_equal(custody_passphrase.create(dir_fd, &right, root), 0);
+	get_file(file);
+	for (size_t i = 0; i < FILE_BYTES; i++) {
+		file[i] ^= 1;
+		put_file(file, FILE_BYTES);
+		assert_int_equal(custody_passphrase.load(dir_fd, &right, again), -EBADMSG);
+		file[i] ^= 1;
+	}
+	put_file(file, FILE_BYTES - 1);
+	assert_int_equal(custody_passphrase.load(dir_fd, &right, again), -EBADMSG);
+	put_file(file, FILE_BYTES);
+	assert_int_equal(custody_passphrase.load(dir_fd, &right, again), 0);
+}
+
+static void put_with_digest(uint8_t file[FILE_BYTES])
+{
+	assert_non_null(SHA256(file, DIGEST_AT, file + DIGEST_AT));
+	put_file(file, FILE_BYTES);
+}
+
+static void set_number(uint8_t *file, size_t at, uint32_t value)
+{
+	value = htole32(value);
+	memcpy(file + at, &value, sizeof(value));
+}
+
+/* Somebody who can write the store can make the digest fit; the costs stay bounded all the same. */
+static void impossible_costs_are_refused_unseen(void **state)
+{
+	static const struct {
+		size_t at;
+		uint32_t value;
+	} cases[] = {
+		{PASSES_AT, 0},
+		{PASSES_AT, 65},
+		{PASSES_AT, UINT32_MAX},
+		{MEMORY_AT, 0},
+		{MEMORY_AT, 8191},
+		{MEMORY_AT, (4 << 20) + 1},
+		{MEMORY_AT, UINT32_MAX},
+	};
+	uint8_t file[FILE_BYTES], changed[FILE_BYTES];
+
+	(void)state;
+	assert_int_equal(custody_passphrase.create(dir_fd, &right, root), 0);
+	get_file(file);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memcpy(changed, file, sizeof(file));
+		set_number(changed, cases[i].at, cases[i].value);
+		put_with_digest(changed);
+		assert_int_equal(custody_passphrase.load(dir_fd, &right, again), -EBADMSG);
+	}
+	memcpy(changed, file, sizeof(file));
+	set_number(changed, MEMORY_AT, 8192); /* cheaper to guess, but then it is another key */
+	put_with_digest(changed);
+	assert_int_equal(custody_passphrase.load(dir_fd, &right, again), -EKEYREJECTED);
+}
+
+/* The file as docs/KEYSTORE.md says, opened with the library's plain call. */
+static void the_file_is_what_the_document_says(void **state)
+{
+	uint8_t file[FILE_BYTES], key[WRAP_KEY_BYTES];
+	uint32_t passes, memory_kib;
+
+	(void)state;
+	assert_int_equal(custody_passphrase.create(dir_fd, &right, root), 0);
+	get_file(file);
+	assert_memory_equal(file, "TGTKEYD pass v1", 16);
+	memcpy(&passes, file + PASSES_AT, 4);
+	memcpy(&memory_kib, file + MEMORY_AT, 4);
+	assert_true(le32toh(passes) >= 3);
+	assert_int_equal(le32toh(memory_kib), 256 * 1024);
+	assert_int_equal(argon2id_hash_raw(le32toh(passes), le32toh(memory_kib), 1, right.bytes,
+				 right.len_bytes, file + SALT_AT, 16, key, sizeof(key)),
+		ARGON2_OK);
+	assert_int_equal(wrap_open(key, file, SEALED_AT, file + SEALED_AT,
+				 ROOT_KEY_BYTES + WRAP_OVERHEAD_BYTES, again),
+		0);
+	assert_memory_equal(root, again, sizeof(root));
+}
+
+int main(void)
+{
+#define FRESH(f) cmocka_unit_test_setup_teardown(f, fresh, stop)
+	const struct CMUnitTest tests[] = {
+		FRESH(each_row_gives_back_what_it_made),
+		FRESH(another_passphrase_gives_nothing),
+		FRESH(a_short_passphrase_makes_nothing),
+		FRESH(every_changed_byte_is_damage),
+		FRESH(impossible_costs_are_refused_unseen),
+		FRESH(the_file_is_what_the_document_says),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
