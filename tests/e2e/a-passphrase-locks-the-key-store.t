@@ -89,6 +89,7 @@ like "and so is the opening" "$(keyadm --json audit)" '"event":"unlock".*"result
 ok "tgtd is back in its session" becomes 10 1 eval "keyadm --json status | grep -c '\"pid\": *${TGTD_PID[a]}'"
 is "nobody keeps the passphrase: keyd" "$(words_in_memory "$KEYD_PID")" 0
 is "nor tgtd" "$(words_in_memory "${TGTD_PID[a]}")" 0
+isnt "which would be noticed" "$(words_in_memory $$)" 0
 is "nor the state folder" "$(grep -rl "correct horse" "$STATE" 2>/dev/null)" ""
 
 # --- a terminal -----------------------------------------------------------------------------------
