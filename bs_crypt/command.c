@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "busy.h"
 #include "request.h"
 
 /* A SCSI command under way. */
@@ -379,6 +380,7 @@ int command_submit(struct scsi_cmd *cmd)
 	const struct decoder *d = decoder_for(cmd->scb[0]);
 	struct command c = {.cmd = cmd};
 
+	busy_note_client(cmd->it_nexus);
 	c.request.volume = lun->volume;
 	c.request.done = command_done;
 	enum outcome out = decode(cmd, d, &c.request);

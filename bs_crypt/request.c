@@ -465,8 +465,9 @@ void request_fail(struct request *request, enum outcome outcome)
 
 /*
  * A write's data has just been received and lies in this CPU's cache: where there are no CPUs to spare,
- * handing it over gains nothing. Reads are handed over by a busy main thread all the same, unless it is
- * to the same CPU: their answers come back in batches, for which a client is woken once and not for each.
+ * handing it over gains nothing. Nor do reads, with one exception: when a single client keeps the main
+ * thread busy. From workers answers come in batches, and it is woken once for several; many clients have
+ * enough to do between their answers.
  */
 static size_t now_bytes_max(const struct request *req)
 {
@@ -474,7 +475,7 @@ static size_t now_bytes_max(const struct request *req)
 
 	if (few && req->op == REQUEST_WRITE)
 		return FEW_WRITE_BYTES_MAX;
-	if ((few && pool_workers() == 1) || !busy_lately())
+	if (!busy_lately() || (few && (pool_workers() == 1 || busy_with_many())))
 		return NOW_BYTES_MAX;
 	return req->op == REQUEST_READ ? BUSY_READ_BYTES_MAX : BUSY_WRITE_BYTES_MAX;
 }

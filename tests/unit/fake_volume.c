@@ -36,11 +36,16 @@ void *calloc(size_t count, size_t len)
 }
 #endif
 
-bool main_thread_is_busy;
+bool main_thread_is_busy, clients_are_many;
 
 bool busy_lately(void)
 {
 	return main_thread_is_busy;
+}
+
+bool busy_with_many(void)
+{
+	return clients_are_many;
 }
 
 uint32_t volume_sector_bytes(const struct volume *v)

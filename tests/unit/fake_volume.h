@@ -57,6 +57,7 @@ extern bool no_memory;
 #endif
 
 extern bool main_thread_is_busy; /* what busy_lately() says */
+extern bool clients_are_many;    /* what busy_with_many() says */
 
 /* The kinds of store that a promise is to hold for: how much of it answers at once. */
 enum store_kind { MEMORY, CACHE_FOR_READS, DEVICE, FULL_CACHE, PARTLY_CACHED, STORES };

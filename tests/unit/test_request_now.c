@@ -76,6 +76,10 @@ static void with_few_workers_more_stays_with_the_main_thread(void **state)
 		assert_false(now(REQUEST_WRITE, 0, 512 * KIB + SECTOR, data));
 		assert_int_equal(now(REQUEST_READ, 0, 32 * KIB + SECTOR, data), !busy);
 	}
+	clients_are_many = true;
+	assert_true(now(REQUEST_READ, 0, 256 * KIB, data));
+	clients_are_many = false;
+	assert_false(now(REQUEST_READ, 0, 256 * KIB, data));
 	pool_put();
 	assert_int_equal(pool_get(1), 0);
 	assert_true(now(REQUEST_WRITE, 0, 512 * KIB, data));
