@@ -37,7 +37,7 @@ KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_v
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
 	libjson-c-dev libsystemd-dev libargon2-dev libbsd-dev $(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
-	util-linux scdoc man-db clang-format cppcheck shellcheck qemu-system-x86
+	util-linux scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86
 # bench: the peers to compare with, and plots.
 DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
 
@@ -151,7 +151,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest test test-unit test-e2e test-conformance test-guest
+.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -167,10 +167,14 @@ bench: deps
 
 test: deps
 	$(MAKE) all $(TOOLS) $(BENCH_TOOLS) $(UNIT)
-	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh unit e2e conformance guest
+	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh unit model e2e conformance guest
 
 test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(BENCH_TOOLS) $(UNIT)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
+
+# Needs nothing that is built.
+test-model:
+	BUILD=$(BUILD) bash tests/run-tests.sh model
 
 # Against LIO over dm-crypt in a virtual machine.
 bench-guest: deps
