@@ -41,6 +41,7 @@ int consumer_add_held(struct consumer *consumer, struct volume *volume, bool con
 	for (size_t i = 0; i < consumer->held_count; i++) {
 		if (consumer->held[i].volume == volume) {
 			consumer->held[i].confirmed |= confirmed;
+			consumer->held[i].revoked_by = 0;
 			return 0;
 		}
 	}
@@ -49,7 +50,7 @@ int consumer_add_held(struct consumer *consumer, struct volume *volume, bool con
 	if (!more)
 		return -ENOMEM;
 	consumer->held = more;
-	more[consumer->held_count++] = (struct held){volume, confirmed};
+	more[consumer->held_count++] = (struct held){.volume = volume, .confirmed = confirmed};
 	return 0;
 }
 
@@ -71,6 +72,14 @@ bool consumer_holds_volume(const struct consumer *consumer, const struct volume 
 	return false;
 }
 
+void consumer_note_revoke(struct consumer *consumer, const struct scope *scope, uint32_t serial)
+{
+	for (size_t i = 0; i < consumer->held_count; i++) {
+		if (in_scope(&consumer->held[i], scope))
+			consumer->held[i].revoked_by = serial;
+	}
+}
+
 void consumer_drop_held(struct consumer *consumer, const struct scope *scope)
 {
 	size_t kept = 0;
@@ -80,6 +89,21 @@ void consumer_drop_held(struct consumer *consumer, const struct scope *scope)
 			consumer->held[kept++] = consumer->held[i];
 	}
 	consumer->held_count = kept;
+}
+
+/*
+ * Whether the consumer's process has another session, or one whose end has not been read yet. What that one
+ * held could not be told from what this one holds: a process has one session at a time.
+ */
+static bool is_connected_already(const struct keyd *keyd, const struct consumer *consumer)
+{
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		const struct consumer *other = consumer_of(keyd->sessions[i]);
+		if (other && other != consumer && other->greeted && other->session.fd >= 0 &&
+			peer_same_process(&other->session.peer, &consumer->session.peer))
+			return true;
+	}
+	return false;
 }
 
 /* The sessions that this consumer's process lost before: their keys are now this one's. */
@@ -116,6 +140,13 @@ static void on_hello(struct keyd *keyd, struct consumer *consumer)
 		(void)session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_DENIED,
 			"uid %u may not fetch keys of any level: see [levels] in keyd.conf(5)",
 			(unsigned)session->peer.uid);
+		session->ending = true;
+		return;
+	}
+	if (is_connected_already(keyd, consumer)) {
+		(void)session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_BUSY,
+			"this tgtd is connected already: name keyd's socket in the same way for "
+			"all of its LUNs");
 		session->ending = true;
 		return;
 	}
@@ -278,16 +309,19 @@ static void on_detach(struct keyd *keyd, struct consumer *consumer)
 	consumer_drop_held(consumer, &scope);
 }
 
-/* Keys that may not be held any more, of whatever revocation this answers, but none under way. */
-static void drop_revoked(const struct keyd *keyd, struct consumer *consumer)
+/*
+ * Keys that may not be held any more, but none of a revocation under way. Only those that this answer is
+ * about: one to an earlier REVOKE says nothing of a key that was given out since, or of another level's.
+ */
+static void drop_revoked(const struct keyd *keyd, struct consumer *consumer, uint32_t serial)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < consumer->held_count; i++) {
 		const struct volume *volume = consumer->held[i].volume;
 		enum key_state state = keystore_volume_state(volume);
-		if (state == KEY_ACTIVE || state == KEY_DAMAGED ||
-			revocation_under_way(keyd, volume))
+		if (consumer->held[i].revoked_by != serial || state == KEY_ACTIVE ||
+			state == KEY_DAMAGED || revocation_under_way(keyd, volume))
 			consumer->held[kept++] = consumer->held[i];
 	}
 	consumer->held_count = kept;
@@ -308,7 +342,7 @@ static void on_revoke_ack(struct keyd *keyd, struct consumer *consumer)
 					 .by = &consumer->session.peer,
 					 .detail = detail,
 					 .result = "ok"});
-	drop_revoked(keyd, consumer);
+	drop_revoked(keyd, consumer, serial);
 }
 
 static void on_restore_ack(struct keyd *keyd, struct consumer *consumer)

@@ -17,6 +17,8 @@
 struct held {
 	struct volume *volume;
 	bool confirmed; /* attached over this connection; else over an earlier one */
+	uint32_t
+		revoked_by; /* serial of the last REVOKE about it over this connection; 0: none since */
 };
 
 struct consumer {
@@ -44,6 +46,9 @@ int consumer_add_held(struct consumer *consumer, struct volume *volume, bool con
 bool consumer_holds(const struct consumer *consumer, const struct scope *scope);
 
 bool consumer_holds_volume(const struct consumer *consumer, const struct volume *volume);
+
+/* A REVOKE of the scope with this serial goes to the consumer. */
+void consumer_note_revoke(struct consumer *consumer, const struct scope *scope, uint32_t serial);
 
 /* The keys of the scope were wiped in the process. */
 void consumer_drop_held(struct consumer *consumer, const struct scope *scope);

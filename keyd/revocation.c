@@ -61,6 +61,8 @@ static void tell(struct keyd *keyd, const struct revocation *rev, struct consume
 	memcpy(msg.revoke.level, rev->scope.level->name, sizeof(msg.revoke.level));
 	if (rev->scope.volume)
 		memcpy(msg.revoke.uuid, rev->scope.volume->uuid, sizeof(msg.revoke.uuid));
+	if (rev->type == PROTO_REVOKE)
+		consumer_note_revoke(consumer, &rev->scope, rev->serial);
 	(void)session_send(keyd, &consumer->session, &msg, -1);
 }
 

@@ -103,9 +103,7 @@ unsigned rev_waits : SESSIONS;        /* targets without an answer, by session *
 byte next_serial;
 bool erasing;                         /* struct destroy: the consumers have answered */
 unsigned draft_missing : TGTDS;
-#ifdef REPAIR_late_answers_by_serial
-byte told[SOCKETS];                   /* serial of the last REVOKE sent over it */
-#endif
+byte told[SOCKETS];                   /* consumer_note_revoke(): the last REVOKE sent over it */
 
 /* --- The tgtds ---------------------------------------------------------------------------------------- */
 
@@ -200,12 +198,10 @@ inline session_send(s, what, with)
 /* tell() @ keyd/revocation.c. The serial and the reason travel as one number. */
 inline tell(s)
 {
-#ifdef REPAIR_late_answers_by_serial
 	if
-	:: rev_type == REVOKE -> told[s] = rev_serial
+	:: rev_type == REVOKE -> told[s] = rev_serial /* consumer_note_revoke() @ keyd/consumer.c */
 	:: else
 	fi;
-#endif
 	session_send(s, rev_type, 2 * rev_serial + rev_destroys);
 	if
 	:: rev_destroys -> no_way_back = true
@@ -374,14 +370,14 @@ inline on_detach(s)
 	held = held & ~BIT(s)
 }
 
-/* drop_revoked() @ keyd/consumer.c. See "What it found" in README.md. */
+/* drop_revoked() @ keyd/consumer.c */
 inline drop_revoked(s, number)
 {
 	if
-#ifdef REPAIR_late_answers_by_serial
-	:: state != KEY_ACTIVE && state != KEY_DAMAGED && !rev_type && number / 2 == told[s] ->
-#else
+#ifdef MISTAKE_late_answer_taken_for_the_last
 	:: state != KEY_ACTIVE && state != KEY_DAMAGED && !rev_type ->
+#else
+	:: state != KEY_ACTIVE && state != KEY_DAMAGED && !rev_type && number / 2 == told[s] ->
 #endif
 		held = held & ~BIT(s)
 	:: else
@@ -450,9 +446,7 @@ inline on_closed(s)
 		fi
 	fi;
 	held = held & ~BIT(s);
-#ifdef REPAIR_late_answers_by_serial
 	told[s] = 0;
-#endif
 	greeted = greeted & ~BIT(s)
 }
 
@@ -649,9 +643,7 @@ inline forget_everything()
 	s = 0;
 	for (k : 0 .. SOCKETS - 1) {
 		drain(to_keyd[k]);
-#ifdef REPAIR_late_answers_by_serial
 		told[k] = 0
-#endif
 	}
 	k = 0
 }

@@ -16,7 +16,7 @@ verify() {
 	mkdir "$STATE/$name" && cd "$STATE/$name" || return
 	# shellcheck disable=SC2086 # flags are words
 	spin -a $spin "$model" >out 2>&1 &&
-		gcc -w -DCOLLAPSE -DMEMLIM=2000 $gcc -o pan pan.c >>out 2>&1 &&
+		gcc -w -DCOLLAPSE -DMEMLIM=3000 $gcc -o pan pan.c >>out 2>&1 &&
 		timeout 170 ./pan -n -m400000 -w24 $pan >>out 2>&1
 	echo "exit $?" >>out
 	rm -f pan pan.*
@@ -70,6 +70,7 @@ restarts|-DKEYD_CRASHES=2 -DLOST_CONNECTIONS=0|-O2 -DSAFETY||the same with two c
 closes|-DTGTD_FAULTS=0|-O2 -DSAFETY||the same with LUNs that are closed
 three|-DTGTDS=3 -DLOST_CONNECTIONS=0 -DTGTD_FAULTS=0 -DCLOSES=0|-O2 -DSAFETY||the same with three tgtds
 suspend|-DSUSPENSIONS=1 -DKEYD_CRASHES=0 -DTGTD_FAULTS=0 -DCLOSES=0|-O2 -DSAFETY||the same after a suspension and a resumption, with a lost connection
+suspend-twice|-DSUSPENSIONS=2 -DKEYD_CRASHES=0 -DTGTD_FAULTS=0 -DLOST_CONNECTIONS=0 -DCLOSES=0 -DROOM=2|-O2 -DSAFETY||the same after two suspensions and resumptions
 suspend-crash|-DSUSPENSIONS=1 -DLOST_CONNECTIONS=0 -DTGTD_FAULTS=0 -DCLOSES=0|-O2 -DSAFETY||the same after a suspension and a resumption, with a crash of keyd
 END
 
@@ -88,6 +89,7 @@ timeout_taken_for_an_answer a_key_outlives_the_confirmation
 disconnected_not_waited_for a_key_outlives_the_confirmation
 reconnected_tgtd_starts_anew a_key_outlives_the_confirmation
 serial_of_an_answer_not_compared a_key_outlives_the_confirmation -DSUSPENSIONS=1
+late_answer_taken_for_the_last a_key_outlives_the_confirmation -DSUSPENSIONS=2 -DKEYD_CRASHES=0 -DTGTD_FAULTS=0 -DLOST_CONNECTIONS=0 -DCLOSES=0 -DROOM=2
 waits_for_ever certificate
 END
 
