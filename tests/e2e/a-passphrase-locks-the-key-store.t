@@ -146,7 +146,7 @@ ok "when it comes back its key is gone, too" becomes 15 07/74/71 read_outcome "$
 # --- damage ---------------------------------------------------------------------------------------
 
 keyd_stop
-printf 'x' | dd of="$STATE/store/root.passphrase" bs=1 seek=50 conv=notrunc status=none
+printf 'eight by' | dd of="$STATE/store/root.passphrase" bs=1 seek=42 conv=notrunc status=none
 keyd_start || die "keyd starts"
 refused "a damaged file is told from a wrong passphrase" 1 "root.passphrase is damaged" unlock "$WORDS"
 
