@@ -24,7 +24,14 @@ static int say_hello(struct proto_channel *ch, char *why, size_t n)
 		rc = -EPROTO;
 	if (!rc && ch->msg->reply.status != PROTO_OK) {
 		(void)snprintf(why, n, "keyd: %s", ch->msg->reply.message);
-		return ch->msg->reply.status == PROTO_DENIED ? -EKEYREJECTED : -EPROTO;
+		switch (ch->msg->reply.status) {
+		case PROTO_DENIED:
+			return -EKEYREJECTED;
+		case PROTO_BUSY:
+			return -EBUSY;
+		default:
+			return -EPROTO;
+		}
 	}
 	if (rc)
 		(void)snprintf(why, n, "%s", strerror(-rc));

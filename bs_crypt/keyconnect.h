@@ -9,8 +9,8 @@
 
 /*
  * Connects to keyd's socket and exchanges HELLO; waits 4 s at most in all. On success the caller owns
- * *ch. -EKEYREJECTED: keyd denies this process; any other error: it cannot be had now. The reason is
- * in why. Any thread.
+ * *ch. -EKEYREJECTED: keyd denies this process; -EBUSY: this process has another connection, or keyd
+ * has not read its end yet; any other error: it cannot be had now. The reason is in why. Any thread.
  */
 int keyconnect_open(const char *socket, struct proto_channel *ch, char *why, size_t why_bytes)
 	__attribute__((warn_unused_result));

@@ -25,6 +25,8 @@ enum {
 	SEND_TIMEOUT_MS = 1000,
 	JOIN_TIMEOUT_MS = 5000,
 	RECONNECT_MS = 500,
+	BUSY_MS = 50,
+	BUSY_TRIES = 20,
 	RETRY_MS = 5000, /* after an answer that may change, such as a damaged key file */
 	PING_MS = 10000,
 	SILENCE_MS = 30000, /* keyd is away when nothing came for so long */
@@ -59,6 +61,7 @@ struct session {
 	struct proto_channel channel;
 	uint32_t last_serial;
 	int64_t connect_at_ms;
+	int busy_tries; /* in vain, since the last connection */
 	int64_t heard_at_ms;
 	int64_t ping_at_ms;
 };
@@ -304,6 +307,11 @@ static void receive(struct session *s)
 /* keyd could not be had: who waits in keysession_join() is told. Caller holds s->lock. */
 static void connect_failed(struct session *s, int rc, const char *cause)
 {
+	/* keyd has not read the end of this process's last connection yet, as a rule. */
+	if (rc == -EBUSY && s->busy_tries++ < BUSY_TRIES) {
+		s->connect_at_ms = now_ms() + BUSY_MS;
+		return;
+	}
 	s->connect_at_ms = now_ms() + RECONNECT_MS;
 	for (struct keysession_member *m = s->members; m; m = m->next) {
 		if (rc == -EKEYREJECTED) {
@@ -335,6 +343,7 @@ static void try_connect(struct session *s)
 	}
 	s->channel = ch;
 	s->online = true;
+	s->busy_tries = 0;
 	s->heard_at_ms = now_ms();
 	s->ping_at_ms = s->heard_at_ms + PING_MS;
 	for (struct keysession_member *m = s->members; m; m = m->next)
