@@ -24,6 +24,7 @@ static const struct {
 	{PROTO_INIT, request_init},
 	{PROTO_INIT_PASSPHRASE, request_init},
 	{PROTO_UNLOCK, request_unlock},
+	{PROTO_CUSTODY_CHANGE, request_custody_change},
 	{PROTO_STATUS, request_status},
 	{PROTO_LEVEL_CREATE, request_level_create},
 	{PROTO_LEVEL_LIST, request_level_list},
@@ -153,6 +154,7 @@ static void take_message(struct request *r, const struct proto_msg *msg)
 {
 	switch (msg->type) {
 	case PROTO_INIT_PASSPHRASE:
+	case PROTO_CUSTODY_CHANGE:
 		r->passphrase = &msg->init_passphrase.passphrase;
 		memcpy(r->msg.init.custody, msg->init_passphrase.custody,
 			sizeof(r->msg.init.custody));

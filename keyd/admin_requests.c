@@ -8,11 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "destroy.h"
 #include "inventory.h"
 #include "log.h"
 #include "text.h"
-#include "unlock.h"
 
 void request_answer(
 	struct request *r, enum proto_status status, struct json_object *json, const char *fmt, ...)
@@ -78,75 +76,6 @@ void request_audit_failure(struct request *r, const char *event, const char *lev
 						  .result = "failed"}))
 		log_error(
 			"%s failed (%s), and the audit log does not say so", event, strerror(-rc));
-}
-
-void request_init(struct request *r)
-{
-	const char *custody = r->msg.init.custody;
-
-	if (!custody_find(custody)) {
-		request_answer(
-			r, PROTO_INVALID, NULL, "this keyd has the custodies file and passphrase");
-		return;
-	}
-	if (r->keyd->store.custody) {
-		request_answer(r, PROTO_EXISTS, NULL, "the key store is initialized already");
-		return;
-	}
-	if (!request_audit_before(r, "init", NULL, NULL, custody))
-		return;
-	int rc = keystore_init(&r->keyd->store, custody, r->passphrase);
-	if (rc == -EKEYREJECTED) {
-		request_audit_failure(r, "init", NULL, NULL, rc);
-		request_answer(r, PROTO_INVALID, NULL,
-			"nothing was made: a passphrase needs 8 bytes at least");
-		return;
-	}
-	if (rc) {
-		request_audit_failure(r, "init", NULL, NULL, rc);
-		request_answer(
-			r, PROTO_FAILED, NULL, "cannot make the key store: %s", strerror(-rc));
-		return;
-	}
-	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is initialized");
-}
-
-static void answer_locked(struct request *r, int rc)
-{
-	switch (rc) {
-	case -EKEYREJECTED:
-		request_answer(r, PROTO_DENIED, NULL, "still locked: this is not the passphrase");
-		break;
-	case -EBADMSG:
-		request_answer(r, PROTO_DAMAGED, NULL,
-			"still locked: root.passphrase is damaged: put it back from a backup");
-		break;
-	case -ENOMEM:
-	case -EPERM:
-	case -EAGAIN:
-		request_answer(r, PROTO_FAILED, NULL,
-			"still locked: keyd has no memory for Argon2id, or may not lock it: raise "
-			"LimitMEMLOCK");
-		break;
-	default:
-		request_answer(r, PROTO_FAILED, NULL, "still locked: %s", strerror(-rc));
-	}
-}
-
-void request_unlock(struct request *r)
-{
-	if (!keystore_is_locked(&r->keyd->store)) {
-		if (request_store_is_open(r))
-			request_answer(r, PROTO_OK, NULL, "the key store is not locked");
-		return;
-	}
-	int rc = unlock_store(r->keyd, r->passphrase, &r->admin->session.peer, NULL);
-	if (rc) {
-		answer_locked(r, rc);
-		return;
-	}
-	destroy_resume_all(r->keyd);
-	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is unlocked");
 }
 
 void request_status(struct request *r)

@@ -10,7 +10,7 @@ struct request {
 	struct admin *admin;
 	struct proto_msg msg; /* without the passphrase that came with it */
 	const struct proto_passphrase
-		*passphrase; /* of INIT_PASSPHRASE, UNLOCK; in secret memory */
+		*passphrase; /* of INIT_PASSPHRASE, UNLOCK, CUSTODY_CHANGE; in secret memory */
 };
 
 /* Answers the request; json, taken over, may be NULL. */
@@ -31,11 +31,14 @@ bool request_audit_before(struct request *r, const char *event, const char *leve
 void request_audit_failure(struct request *r, const char *event, const char *level,
 	const struct volume *volume, int rc);
 
-void request_init(struct request *r);
-void request_unlock(struct request *r);
 void request_status(struct request *r);
 void request_audit(struct request *r);
 void request_audit_verify(struct request *r);
+
+/* admin_custody.c */
+void request_init(struct request *r);
+void request_unlock(struct request *r);
+void request_custody_change(struct request *r);
 
 /* admin_levels.c */
 void request_level_create(struct request *r);

@@ -110,6 +110,11 @@ static int collect(struct client *c, int64_t deadline_ms)
 		if (!is_ours(c, msg))
 			return -EBADMSG;
 		switch (msg->type) {
+		case PROTO_PROGRESS: /* it goes on: the time starts anew */
+			if (c->on_progress)
+				c->on_progress(msg->progress.done, msg->progress.total);
+			deadline_ms = clock_now_ms() + CLIENT_ANSWER_MS;
+			break;
 		case PROTO_REPLY:
 		case PROTO_VOLUME_HEADER:
 		case PROTO_KEY:

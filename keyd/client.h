@@ -24,6 +24,7 @@ struct client {
 	size_t text_len;
 	size_t text_cap;
 	int fd; /* came with the last answer, owned by the client; -1: none */
+	void (*on_progress)(uint32_t done, uint32_t total); /* NULL: nobody wants to know */
 	const volatile sig_atomic_t *stop; /* if set and not zero, waiting ends with -EINTR */
 };
 

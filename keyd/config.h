@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "custody.h"
 #include "log.h"
 #include "policy.h"
 
@@ -22,6 +23,7 @@ struct config {
 	enum log_level log_level;
 	int revoke_timeout_s;
 	struct policy policy;
+	struct custody_config custody;
 };
 
 /* The built-in values; the policy is policy_set_default()'s for uid self. 0 or -ENOMEM. */

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "custody.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include "durable.h"
 
 static const struct custody *const custodies[] = {
 	&custody_file,
@@ -22,11 +28,32 @@ const struct custody *custody_find(const char *name)
 	return NULL;
 }
 
-const struct custody *custody_of_store(int state_fd)
+int custody_of_store(int dir_fd, const struct custody **custody)
 {
+	struct stat st;
+
+	*custody = NULL;
 	for (size_t i = 0; custody_at(i); i++) {
-		if (custodies[i]->present(state_fd))
-			return custodies[i];
+		if (fstatat(dir_fd, custodies[i]->file, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (*custody)
+			return -ENOTUNIQ;
+		*custody = custodies[i];
 	}
-	return NULL;
+	return 0;
+}
+
+void custody_file_name(const struct custody *custody, const struct custody_place *place,
+	char name[CUSTODY_FILE_NAME_BYTES])
+{
+	(void)snprintf(name, CUSTODY_FILE_NAME_BYTES, "%s%s",
+		place->next ? DURABLE_NEXT_PREFIX : "", custody->file);
+}
+
+int custody_erase_file(const struct custody *custody, const struct custody_place *place)
+{
+	char name[CUSTODY_FILE_NAME_BYTES];
+
+	custody_file_name(custody, place, name);
+	return durable_erase(place->dir_fd, name, true);
 }

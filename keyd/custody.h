@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Custody: where the root key of a store lives while keyd does not run (DESIGN 4). One row for each
- * kind, each in a file of its own.
+ * kind, each in a file of its own. Which row a store is in shows in which of their files it has.
  */
 #ifndef KEYD_CUSTODY_H
 #define KEYD_CUSTODY_H
@@ -13,34 +13,71 @@
 #include "proto.h"
 #include "wrap.h"
 
-enum { ROOT_KEY_BYTES = WRAP_KEY_BYTES };
+enum { ROOT_KEY_BYTES = WRAP_KEY_BYTES, CUSTODY_FILE_NAME_BYTES = 64 };
+
+/* What keyd.conf(5) says of devices. */
+struct custody_config {
+	char *tpm2_tcti;        /* owned; NULL: tpm2-tss looks for one */
+	uint32_t tpm2_nv_index; /* the first of two */
+	uint32_t tpm2_pcrs;     /* bit i: bind new root keys to PCR i of the SHA-256 bank */
+};
+
+/* A store as a custody sees it. */
+struct custody_place {
+	int dir_fd;
+	const struct custody_config *config;
+	bool next; /* about the root key that is to come, see rewrap.h: its file has another name */
+};
+
+/* What a row keeps in memory while its store is open; NULL where there is nothing. */
+struct custody_keeper;
 
 struct custody {
 	const char *name;        /* as in keyadm init --custody */
+	const char *file;        /* in the store */
 	const char *erase_class; /* NIST SP 800-88: what destroying does to remnants */
 	const char *erase_class_reason;
-	/*
-	 * A store in this custody is locked when keyd starts, until somebody gives the passphrase. Others
-	 * ignore the one that create() and load() are given, which may be NULL then.
-	 */
-	bool needs_passphrase;
 
-	/* True when the store in state_fd has its root key in this custody. */
-	bool (*present)(int state_fd);
+	/*
+	 * True when load() needs the passphrase (or PIN): then the store is locked when keyd starts. A
+	 * row that never does ignores what it is given, which may be NULL.
+	 */
+	bool (*needs_passphrase)(const struct custody_place *place);
 
 	/*
 	 * Makes a root key, keeps it durably, copies it to root (secret memory). 0, -EKEYREJECTED (the
-	 * passphrase is too short), or -errno.
+	 * passphrase is too short), or -errno: then the caller calls erase().
 	 */
-	int (*create)(int state_fd, const struct proto_passphrase *passphrase,
-		uint8_t root[ROOT_KEY_BYTES]);
+	int (*create)(const struct custody_place *place, const struct proto_passphrase *passphrase,
+		uint8_t root[ROOT_KEY_BYTES], struct custody_keeper **keeper);
 
 	/*
 	 * Fetches the root key into root. 0, -EBADMSG when what is kept is damaged, -EKEYREJECTED when
-	 * the passphrase is wrong, or -errno.
+	 * the passphrase is wrong, -ESTALE when the store is older than what the custody keeps, -EACCES
+	 * when the machine is not in the state that the root key is bound to, or -errno.
 	 */
-	int (*load)(int state_fd, const struct proto_passphrase *passphrase,
+	int (*load)(const struct custody_place *place, const struct proto_passphrase *passphrase,
+		uint8_t root[ROOT_KEY_BYTES], struct custody_keeper **keeper);
+
+	/*
+	 * Rows that can forget: makes a further root key on the same terms, for place->next. Destroying
+	 * a key replaces the root key then, and what was wrapped under the old one falls with it. NULL:
+	 * the row cannot.
+	 */
+	int (*renew)(const struct custody_place *place, struct custody_keeper *keeper,
 		uint8_t root[ROOT_KEY_BYTES]);
+
+	/*
+	 * The row's file is in force: makes an older root key that it still keeps unusable, and checks
+	 * that. Harmless when there is none. NULL: the row keeps one only. 0 or -errno.
+	 */
+	int (*settle)(const struct custody_place *place, struct custody_keeper *keeper);
+
+	/* Makes what it keeps for this place unusable, for good. Harmless when there is nothing. */
+	int (*erase)(const struct custody_place *place);
+
+	/* Wipes and frees; keeper may be NULL. NULL: nothing to do. */
+	void (*release)(struct custody_keeper *keeper);
 };
 
 extern const struct custody custody_file;
@@ -52,7 +89,19 @@ const struct custody *custody_at(size_t i);
 /* The row called name, or NULL. */
 const struct custody *custody_find(const char *name);
 
-/* The row that holds the root key of the store in state_fd, or NULL: not initialized. */
-const struct custody *custody_of_store(int state_fd);
+/*
+ * *custody is the row that holds the root key of the store in dir_fd, or NULL: not initialized. 0, or
+ * -ENOTUNIQ when more than one seems to: somebody put a file there.
+ */
+int custody_of_store(int dir_fd, const struct custody **custody)
+	__attribute__((warn_unused_result));
+
+/* The name of the row's file in this place. */
+void custody_file_name(const struct custody *custody, const struct custody_place *place,
+	char name[CUSTODY_FILE_NAME_BYTES]);
+
+/* Of rows whose root key is in their file: overwrites and removes that. */
+int custody_erase_file(const struct custody *custody, const struct custody_place *place)
+	__attribute__((warn_unused_result));
 
 #endif

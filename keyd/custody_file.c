@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/sha.h>
@@ -12,7 +11,6 @@
 #include "durable.h"
 #include "secret.h"
 
-static const char file_name[] = "root.key";
 static const char magic[16] = "TGTKEYD root v1"; /* the version is part of it */
 
 /* As on the medium. The digest tells a damaged file from a good one; it protects nothing. */
@@ -29,17 +27,20 @@ static int digest_of(const struct root_file *f, uint8_t digest[SHA256_DIGEST_LEN
 	return SHA256(bytes, offsetof(struct root_file, digest), digest) ? 0 : -EIO;
 }
 
-static bool file_present(int state_fd)
+static bool file_needs_passphrase(const struct custody_place *place)
 {
-	struct stat st;
-
-	return !fstatat(state_fd, file_name, &st, AT_SYMLINK_NOFOLLOW);
+	(void)place;
+	return false;
 }
 
-static int file_create(
-	int state_fd, const struct proto_passphrase *passphrase, uint8_t root[ROOT_KEY_BYTES])
+static int file_create(const struct custody_place *place, const struct proto_passphrase *passphrase,
+	uint8_t root[ROOT_KEY_BYTES], struct custody_keeper **keeper)
 {
+	char name[CUSTODY_FILE_NAME_BYTES];
+
 	(void)passphrase;
+	*keeper = NULL;
+	custody_file_name(&custody_file, place, name);
 	struct root_file *f = secret_alloc(sizeof(*f));
 	if (!f)
 		return -errno;
@@ -48,7 +49,7 @@ static int file_create(
 	if (!rc)
 		rc = digest_of(f, f->digest);
 	if (!rc)
-		rc = durable_write(state_fd, file_name, f, sizeof(*f));
+		rc = durable_write(place->dir_fd, name, f, sizeof(*f));
 	if (!rc)
 		memcpy(root, f->root, sizeof(f->root));
 	secret_free(f);
@@ -56,10 +57,13 @@ static int file_create(
 }
 
 /* Straight into secret memory: durable_read() would leave the key on the heap. */
-static int read_whole(int state_fd, struct root_file *f)
+static int read_whole(const struct custody_place *place, struct root_file *f)
 {
+	char name[CUSTODY_FILE_NAME_BYTES];
 	uint8_t more;
-	int fd = openat(state_fd, file_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	custody_file_name(&custody_file, place, name);
+	int fd = openat(place->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	ssize_t n = read(fd, f, sizeof(*f));
@@ -70,15 +74,16 @@ static int read_whole(int state_fd, struct root_file *f)
 	return rc;
 }
 
-static int file_load(
-	int state_fd, const struct proto_passphrase *passphrase, uint8_t root[ROOT_KEY_BYTES])
+static int file_load(const struct custody_place *place, const struct proto_passphrase *passphrase,
+	uint8_t root[ROOT_KEY_BYTES], struct custody_keeper **keeper)
 {
 	(void)passphrase;
+	*keeper = NULL;
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	struct root_file *f = secret_alloc(sizeof(*f));
 	if (!f)
 		return -errno;
-	int rc = read_whole(state_fd, f);
+	int rc = read_whole(place, f);
 	if (!rc)
 		rc = digest_of(f, digest);
 	if (!rc && (memcmp(f->magic, magic, sizeof(magic)) ||
@@ -90,13 +95,20 @@ static int file_load(
 	return rc;
 }
 
+static int file_erase(const struct custody_place *place)
+{
+	return custody_erase_file(&custody_file, place);
+}
+
 const struct custody custody_file = {
 	.name = "file",
+	.file = "root.key",
 	.erase_class = "clear",
 	.erase_class_reason =
 		"the root key is a file beside the wrapped keys: copies of both that flash, "
 		"journals or snapshots kept can still be opened together",
-	.present = file_present,
+	.needs_passphrase = file_needs_passphrase,
 	.create = file_create,
 	.load = file_load,
+	.erase = file_erase,
 };

@@ -5,10 +5,8 @@
 #include <argon2.h>
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <openssl/sha.h>
 
@@ -16,7 +14,6 @@
 #include "durable.h"
 #include "secret.h"
 
-static const char file_name[] = "root.passphrase";
 static const char magic[16] = "TGTKEYD pass v1"; /* the version is part of it */
 
 enum {
@@ -127,23 +124,26 @@ static int stretch_for(
 	return stretch(passphrase, f->salt, le32toh(f->passes), le32toh(f->memory_kib), key);
 }
 
-static bool passphrase_present(int state_fd)
+static bool passphrase_needs_passphrase(const struct custody_place *place)
 {
-	struct stat st;
-
-	return !fstatat(state_fd, file_name, &st, AT_SYMLINK_NOFOLLOW);
+	(void)place;
+	return true;
 }
 
-static int passphrase_create(
-	int state_fd, const struct proto_passphrase *passphrase, uint8_t root[ROOT_KEY_BYTES])
+static int passphrase_create(const struct custody_place *place,
+	const struct proto_passphrase *passphrase, uint8_t root[ROOT_KEY_BYTES],
+	struct custody_keeper **keeper)
 {
+	char name[CUSTODY_FILE_NAME_BYTES];
 	struct root_file f = {0};
 
+	*keeper = NULL;
 	if (!passphrase || passphrase->len_bytes < PASSPHRASE_BYTES_MIN)
 		return -EKEYREJECTED;
 	uint8_t *key = secret_alloc(WRAP_KEY_BYTES);
 	if (!key)
 		return -errno;
+	custody_file_name(&custody_passphrase, place, name);
 	memcpy(f.magic, magic, sizeof(magic));
 	int rc = wrap_new_key(f.salt, sizeof(f.salt));
 	if (!rc)
@@ -158,17 +158,19 @@ static int passphrase_create(
 	if (!rc)
 		rc = digest_of(&f, f.digest);
 	if (!rc)
-		rc = durable_write(state_fd, file_name, &f, sizeof(f));
+		rc = durable_write(place->dir_fd, name, &f, sizeof(f));
 	secret_free(key);
 	return rc;
 }
 
-static int read_file(int state_fd, struct root_file *f)
+static int read_file(const struct custody_place *place, struct root_file *f)
 {
+	char name[CUSTODY_FILE_NAME_BYTES];
 	uint8_t digest[SHA256_DIGEST_LENGTH], *data;
 	size_t len_bytes;
 
-	int rc = durable_read(state_fd, file_name, sizeof(*f), &data, &len_bytes);
+	custody_file_name(&custody_passphrase, place, name);
+	int rc = durable_read(place->dir_fd, name, sizeof(*f), &data, &len_bytes);
 	if (rc)
 		return rc == -EFBIG ? -EBADMSG : rc;
 	if (len_bytes == sizeof(*f))
@@ -183,12 +185,14 @@ static int read_file(int state_fd, struct root_file *f)
 	return rc;
 }
 
-static int passphrase_load(
-	int state_fd, const struct proto_passphrase *passphrase, uint8_t root[ROOT_KEY_BYTES])
+static int passphrase_load(const struct custody_place *place,
+	const struct proto_passphrase *passphrase, uint8_t root[ROOT_KEY_BYTES],
+	struct custody_keeper **keeper)
 {
 	struct root_file f;
 
-	int rc = read_file(state_fd, &f);
+	*keeper = NULL;
+	int rc = read_file(place, &f);
 	if (rc)
 		return rc;
 	if (!passphrase || !passphrase->len_bytes)
@@ -204,14 +208,20 @@ static int passphrase_load(
 	return rc == -EBADMSG ? -EKEYREJECTED : rc;
 }
 
+static int passphrase_erase(const struct custody_place *place)
+{
+	return custody_erase_file(&custody_passphrase, place);
+}
+
 const struct custody custody_passphrase = {
 	.name = "passphrase",
+	.file = "root.passphrase",
 	.erase_class = "clear",
 	.erase_class_reason =
 		"copies of the wrapped keys that flash, journals or snapshots kept can still be "
 		"opened by who knows the passphrase",
-	.needs_passphrase = true,
-	.present = passphrase_present,
+	.needs_passphrase = passphrase_needs_passphrase,
 	.create = passphrase_create,
 	.load = passphrase_load,
+	.erase = passphrase_erase,
 };

@@ -165,10 +165,11 @@ static void end(struct keyd *keyd, struct destroy *d)
 static int complete(const struct keyd *keyd, struct destroy *d, int64_t now)
 {
 	const struct scope *scope = &d->rev.scope;
+	const struct erase_class class = erasure_class(&keyd->store, scope);
 	struct certificate_end facts = {
 		.completed_at = now,
-		.erase_class = keyd->store.custody->erase_class,
-		.erase_class_reason = keyd->store.custody->erase_class_reason,
+		.erase_class = class.name,
+		.erase_class_reason = class.reason,
 		.erase_error = d->progress.first_error,
 		.audit_head = keyd->audit.head,
 	};
@@ -187,8 +188,14 @@ static void finish(struct keyd *keyd, struct destroy *d)
 	const struct scope *scope = &d->rev.scope;
 	int64_t now = clock_wall_seconds();
 
+	int rc = erasure_renew_root(&keyd->store, scope);
+	if (rc) {
+		give_up(keyd, d, "replace the root key", rc);
+		keyd_stop_if_unclear(rc);
+		return;
+	}
 	const char *text = certificate_text(d->certificate);
-	int rc = text ? erasure_write_tombstone(&keyd->store, scope, now, text) : -ENOMEM;
+	rc = text ? erasure_write_tombstone(&keyd->store, scope, now, text) : -ENOMEM;
 	if (rc) {
 		give_up(keyd, d, "write the tombstone", rc);
 		return;

@@ -226,6 +226,55 @@ bool durable_is_temporary(const char *name)
 	return !strncmp(name, temporary_prefix, sizeof(temporary_prefix) - 1);
 }
 
+static int next_name(const char *name, char *next, size_t cap)
+{
+	int n = snprintf(next, cap, DURABLE_NEXT_PREFIX "%s", name);
+	return n < 0 || (size_t)n >= cap ? -ENAMETOOLONG : 0;
+}
+
+int durable_prepare(int dir_fd, const char *name, const void *data, size_t len_bytes)
+{
+	char next[NAME_BYTES];
+
+	int rc = next_name(name, next, sizeof(next));
+	return rc ? rc : write_temporary(dir_fd, next, data, len_bytes);
+}
+
+/* A hard link elsewhere is somebody's backup. */
+static void overwrite_only_link(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	int fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink == 1 && overwrite(fd)) {
+		/* Best effort by contract. */
+	}
+	(void)close(fd);
+}
+
+int durable_adopt(int dir_fd, const char *name)
+{
+	char next[NAME_BYTES];
+	struct stat st;
+
+	int rc = next_name(name, next, sizeof(next));
+	if (rc)
+		return rc;
+	if (fstatat(dir_fd, next, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	overwrite_only_link(dir_fd, name);
+	return renameat(dir_fd, next, dir_fd, name) ? -errno : 0;
+}
+
+const char *durable_prepared_for(const char *next_name)
+{
+	size_t len = sizeof(DURABLE_NEXT_PREFIX) - 1;
+
+	return strncmp(next_name, DURABLE_NEXT_PREFIX, len) ? NULL : next_name + len;
+}
+
 int durable_append(int fd, const void *line, size_t len_bytes, uint64_t *size_bytes)
 {
 	int rc = write_all(fd, line, len_bytes);

@@ -55,6 +55,25 @@ int durable_temporary_name(const char *name, char *temporary, size_t cap)
 bool durable_is_temporary(const char *name);
 
 /*
+ * Changing many files at once: each new content is prepared beside the old one under a name with this
+ * prefix, and after something else has decided for them, all are adopted, or dropped.
+ */
+#define DURABLE_NEXT_PREFIX ".next-"
+
+/* Writes and fsyncs the content that name is to get. Durable after durable_sync_dir(). */
+int durable_prepare(int dir_fd, const char *name, const void *data, size_t len_bytes)
+	__attribute__((warn_unused_result));
+
+/*
+ * Puts what was prepared into the place of name, whose old content is overwritten before, best effort.
+ * Durable after durable_sync_dir(). -ENOENT: nothing was prepared.
+ */
+int durable_adopt(int dir_fd, const char *name) __attribute__((warn_unused_result));
+
+/* The name for which next_name was prepared, or NULL if it is not such a name. Points into it. */
+const char *durable_prepared_for(const char *next_name);
+
+/*
  * Appends line (with its newline) to fd, opened O_APPEND, and fdatasyncs. On failure the file is cut
  * back to *size_bytes; *size_bytes follows success. -EIO when even the cutting failed or the sync did:
  * the caller must not append to this file again.

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "durable.h"
 #include "keystore_private.h"
+#include "rewrap.h"
 #include "secret.h"
 #include "text.h"
 
@@ -58,6 +59,27 @@ static int write_statement(const struct keystore *ks, const struct scope *scope,
 	rc = store_write_statement(ks, dir_fd, name, rec);
 	(void)close(dir_fd);
 	return rc;
+}
+
+struct erase_class erasure_class(const struct keystore *ks, const struct scope *scope)
+{
+	const struct custody *custody = ks->custody;
+
+	if (scope->level->leaky) /* it was there first: so were the keys */
+		custody = scope->level->leaky;
+	else if (scope->volume && strcmp(custody->erase_class, "clear") != 0)
+		return (struct erase_class){"clear",
+			"its level lives on: copies of the wrapped volume key that flash, journals "
+			"or "
+			"snapshots kept can still be opened with the level's key"};
+	return (struct erase_class){custody->erase_class, custody->erase_class_reason};
+}
+
+int erasure_renew_root(struct keystore *ks, const struct scope *scope)
+{
+	if (scope->volume || !ks->custody->renew)
+		return 0;
+	return rewrap_store(ks, &(struct rewrap){.to = ks->custody, .renew = true});
 }
 
 int erasure_write_intent(const struct keystore *ks, const struct scope *scope,

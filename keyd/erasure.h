@@ -18,6 +18,14 @@ struct scope {
 	struct volume *volume; /* of that level; NULL: the whole level */
 };
 
+struct erase_class {
+	const char *name; /* NIST SP 800-88: "clear", "purge" */
+	const char *reason;
+};
+
+/* What destroying the scope does to remnants of its keys. Static storage. */
+struct erase_class erasure_class(const struct keystore *ks, const struct scope *scope);
+
 /*
  * Writes the intent, or replaces it: state RECORD_REVOKING or RECORD_ERASING, body the draft
  * certificate. Once it is durable no key of the scope may leave. 0 or -errno.
@@ -50,6 +58,13 @@ struct erasure_findings {
 /* Looks for what erasure_step() should have left nothing of. 0 or -errno. */
 int erasure_verify(const struct keystore *ks, const struct scope *scope,
 	struct erasure_findings *findings) __attribute__((warn_unused_result));
+
+/*
+ * Where the custody can forget: replaces the root key, without the scope's keys, which are destroying
+ * and so are not wrapped again. Errors of rewrap_store().
+ */
+int erasure_renew_root(struct keystore *ks, const struct scope *scope)
+	__attribute__((warn_unused_result));
 
 /* Final: the name, or the volume, cannot come back. 0 or -errno. */
 int erasure_write_tombstone(const struct keystore *ks, const struct scope *scope,

@@ -116,6 +116,16 @@ static bool add_exports(
 	return !exports || json_add(json, "outstanding_exports", exports);
 }
 
+/* What a certificate would say, told before. */
+static bool add_erase_class(
+	struct json_object *json, const struct keyd *keyd, const struct scope *scope)
+{
+	const struct erase_class class = erasure_class(&keyd->store, scope);
+
+	return json_add_string(json, "erase_class", class.name) &&
+	       json_add_string(json, "erase_class_reason", class.reason);
+}
+
 struct json_object *inventory_level(
 	const struct keyd *keyd, const struct level *level, bool details)
 {
@@ -128,6 +138,8 @@ struct json_object *inventory_level(
 		  json_add_time(json, "destroyed_at", level->destroyed_at) &&
 		  json_add_string(json, "fingerprint", level->fingerprint) &&
 		  json_add_number(json, "volumes", level->volume_count);
+	if (ok && details && level->state != KEY_DESTROYED)
+		ok = add_erase_class(json, keyd, &scope);
 	if (ok && details)
 		ok = level->state == KEY_DESTROYED ? add_certificate(json, keyd, &scope)
 						   : add_exports(json, keyd, level->name, NULL);
@@ -184,14 +196,15 @@ struct json_object *inventory_volume(
 		  json_add_time(json, "destroyed_at", volume->destroyed_at) &&
 		  json_add_string(json, "fingerprint", volume->fingerprint) &&
 		  json_add_bool(json, "resident", resident);
+	const struct scope scope = {
+		.level = volume->level,
+		.volume = keystore_volume(&keyd->store, volume->uuid),
+	};
 	if (ok && details && state != KEY_DESTROYED)
-		ok = add_exports(json, keyd, volume->level->name, volume->uuid);
+		ok = add_erase_class(json, keyd, &scope) &&
+		     add_exports(json, keyd, volume->level->name, volume->uuid);
 	if (ok && details && volume->state == KEY_DESTROYED &&
 		volume->level->state != KEY_DESTROYED) {
-		const struct scope scope = {
-			.level = volume->level,
-			.volume = keystore_volume(&keyd->store, volume->uuid),
-		};
 		ok = add_certificate(json, keyd, &scope);
 	}
 	return whole(ok, json);

@@ -4,10 +4,12 @@
  * a table: its words and options, the request it sends, how the answer reads.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -44,6 +46,10 @@ static const struct command commands[] = {
 		"create the key store and its root key"},
 	{{"unlock", NULL}, OPERAND_NONE, OPT_BIT(OPT_PASSPHRASE_FD), 0, PROTO_UNLOCK, NULL,
 		"unlock [--passphrase-fd FD]", "open a key store in custody passphrase"},
+	{{"custody", "change"}, OPERAND_NONE, OPT_BIT(OPT_CUSTODY) | OPT_BIT(OPT_PASSPHRASE_FD),
+		OPT_BIT(OPT_CUSTODY), PROTO_CUSTODY_CHANGE, NULL,
+		"custody change --custody file|passphrase [--passphrase-fd FD]",
+		"move the key store to a new root key, also in the same custody"},
 	{{"status", NULL}, OPERAND_NONE, 0, 0, PROTO_STATUS, format_status, "status",
 		"show the key store, its custody and who is connected"},
 	{{"level", "create"}, OPERAND_LEVEL, 0, 0, PROTO_LEVEL_CREATE, NULL, "level create NAME",
@@ -164,19 +170,24 @@ static int fill_volume(struct proto_volume_id *volume, const char *id)
 	return target_resolve(id, false, volume->id);
 }
 
-static int fill_init(const struct keyadm_args *args, struct proto_msg *request)
+/* Into the fields that INIT, INIT_PASSPHRASE and CUSTODY_CHANGE have in one place. */
+static int fill_custody(const struct keyadm_args *args, struct proto_msg *request)
 {
 	const char *custody = args->option[OPT_CUSTODY] ? args->option[OPT_CUSTODY] : "file";
 	const char *fd = args->option[OPT_PASSPHRASE_FD];
+	enum keyadm_asks asks = keyadm_custody_asks(custody);
 
-	if (text_copy(request->init.custody, sizeof(request->init.custody), custody))
+	if (asks == KEYADM_ASKS_UNKNOWN ||
+		text_copy(request->init.custody, sizeof(request->init.custody), custody))
 		return keyadm_refuse(
-			-EINVAL, "--custody %s is unknown: there are file, passphrase", custody);
-	if (!strcmp(custody, "passphrase")) {
-		request->type = PROTO_INIT_PASSPHRASE; /* it begins as INIT does */
-		return keyadm_passphrase(fd, true, &request->init_passphrase.passphrase);
-	}
-	return fd ? keyadm_refuse(-EINVAL, "--passphrase-fd goes with --custody passphrase") : 0;
+			-EINVAL, "--custody %s is unknown: there are " KEYADM_CUSTODIES, custody);
+	if (asks == KEYADM_ASKS_NEVER)
+		return fd ? keyadm_refuse(-EINVAL, "--passphrase-fd does not go with --custody %s",
+				    custody)
+			  : 0;
+	if (request->type == PROTO_INIT)
+		request->type = PROTO_INIT_PASSPHRASE;
+	return keyadm_passphrase(fd, true, &request->init_passphrase.passphrase);
 }
 
 static int fill_request(
@@ -199,7 +210,7 @@ static int fill_request(
 	if (cmd->request == PROTO_UNLOCK)
 		return keyadm_passphrase(
 			args->option[OPT_PASSPHRASE_FD], false, &request->unlock.passphrase);
-	return cmd->request == PROTO_INIT ? fill_init(args, request) : 0;
+	return cmd->allowed & OPT_BIT(OPT_CUSTODY) ? fill_custody(args, request) : 0;
 }
 
 /* --json always answers with JSON: keyd's, or else the bare fact that it is done. */
@@ -248,6 +259,12 @@ static int print_answer(
 	return err;
 }
 
+static void print_progress(uint32_t done, uint32_t total)
+{
+	(void)fprintf(stderr, "\r%" PRIu32 " of %" PRIu32 " key files%s", done, total,
+		done < total ? "" : "\n");
+}
+
 static int exchange(const struct command *cmd, const struct keyadm_args *args, struct client *c,
 	struct proto_msg *request)
 {
@@ -261,6 +278,8 @@ static int exchange(const struct command *cmd, const struct keyadm_args *args, s
 		err = keyadm_confirm(c, request);
 	if (err)
 		return err;
+	if (!args->option[OPT_JSON] && isatty(STDERR_FILENO))
+		c->on_progress = print_progress;
 	err = client_request(c, request);
 	return err ? keyadm_refuse(err, "%s", client_strerror(err)) : 0;
 }

@@ -18,7 +18,6 @@ enum { LISTED_MAX = 10, TYPED_BYTES = 128, LABEL_WIDTH = 12 };
 struct loss {
 	struct json_object *subject; /* of LEVEL_SHOW or VOLUME_SHOW */
 	struct json_object *volumes; /* an array */
-	struct json_object *status;
 };
 
 /* Sends request; the JSON of its answer becomes *json, owned by the caller. */
@@ -63,12 +62,8 @@ static int fetch_volume(struct client *c, const char *id, struct loss *loss)
 
 static int fetch_loss(struct client *c, const struct proto_msg *request, struct loss *loss)
 {
-	struct proto_msg status = {.type = PROTO_STATUS};
-	int err = request->type == PROTO_LEVEL_DESTROY
-			  ? fetch_level(c, request->level.level, loss)
-			  : fetch_volume(c, request->volume_id.id, loss);
-
-	return err ? err : fetch(c, &status, &loss->status);
+	return request->type == PROTO_LEVEL_DESTROY ? fetch_level(c, request->level.level, loss)
+						    : fetch_volume(c, request->volume_id.id, loss);
 }
 
 static void tell_label(const char *label)
@@ -138,9 +133,9 @@ static void tell_attached(struct json_object *volumes)
 	}
 }
 
-static void tell_erase_class(struct json_object *status)
+static void tell_erase_class(struct json_object *subject)
 {
-	const char *class = format_member(status, "erase_class");
+	const char *class = format_member(subject, "erase_class");
 	const char *meaning = format_erase_class(class);
 
 	tell_label("erase class");
@@ -188,14 +183,14 @@ static int tell_and_ask(const struct proto_msg *request, const struct loss *loss
 	(void)fputs(" makes its data unreadable for ever:\n", stderr);
 	tell_volumes(loss->volumes);
 	tell_attached(loss->volumes);
-	tell_erase_class(loss->status);
+	tell_erase_class(loss->subject);
 	tell_exports(loss->subject);
 	return ask(is_level ? "level's name" : "volume's UUID", name);
 }
 
 int keyadm_confirm(struct client *c, const struct proto_msg *request)
 {
-	struct loss loss = {NULL, NULL, NULL};
+	struct loss loss = {NULL, NULL};
 
 	if (!isatty(STDIN_FILENO))
 		return keyadm_refuse(-ENOTTY, "nothing was destroyed: there is no terminal to ask "
@@ -205,6 +200,5 @@ int keyadm_confirm(struct client *c, const struct proto_msg *request)
 		err = tell_and_ask(request, &loss);
 	json_object_put(loss.subject);
 	json_object_put(loss.volumes);
-	json_object_put(loss.status);
 	return err;
 }

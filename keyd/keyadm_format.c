@@ -303,6 +303,8 @@ void format_level(FILE *out, struct json_object *level)
 		{"created", "created_at", VALUE_TEXT},
 		{"destroyed", "destroyed_at", VALUE_OPTIONAL},
 		{"fingerprint", "fingerprint", VALUE_TEXT},
+		{"erase class", "erase_class", VALUE_OPTIONAL},
+		{"", "erase_class_reason", VALUE_OPTIONAL},
 	};
 
 	PAIRS(out, level, pairs);
@@ -339,6 +341,8 @@ void format_volume(FILE *out, struct json_object *volume)
 		{"created", "created_at", VALUE_TEXT},
 		{"destroyed", "destroyed_at", VALUE_OPTIONAL},
 		{"fingerprint", "fingerprint", VALUE_TEXT},
+		{"erase class", "erase_class", VALUE_OPTIONAL},
+		{"", "erase_class_reason", VALUE_OPTIONAL},
 	};
 
 	PAIRS(out, volume, pairs);

@@ -10,6 +10,23 @@
 #include "passphrase.h"
 #include "secret.h"
 
+static const struct {
+	const char *name;
+	enum keyadm_asks asks;
+} custodies[] = {
+	{"file", KEYADM_ASKS_NEVER},
+	{"passphrase", KEYADM_ASKS_ALWAYS},
+};
+
+enum keyadm_asks keyadm_custody_asks(const char *custody)
+{
+	for (size_t i = 0; i < sizeof(custodies) / sizeof(custodies[0]); i++) {
+		if (!strcmp(custody, custodies[i].name))
+			return custodies[i].asks;
+	}
+	return KEYADM_ASKS_UNKNOWN;
+}
+
 /* One byte more than fits, to see what is too long, and the NUL. */
 struct line {
 	char text[PROTO_PASSPHRASE_BYTES + 2];

@@ -7,6 +7,13 @@
 
 #include "proto.h"
 
+#define KEYADM_CUSTODIES "file, passphrase"
+
+enum keyadm_asks { KEYADM_ASKS_NEVER, KEYADM_ASKS_ALWAYS, KEYADM_ASKS_UNKNOWN };
+
+/* Whether a custody of this name needs a passphrase when it is entered; UNKNOWN: there is none such. */
+enum keyadm_asks keyadm_custody_asks(const char *custody);
+
 /*
  * From the descriptor whose number fd_text is, or with NULL from the terminal, without echo; twice, if
  * it is a new one. *passphrase is in secret memory, and wiped on failure. 0, or a negative errno: then

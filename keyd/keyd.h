@@ -41,6 +41,9 @@ struct keyd {
 	struct refusal_limit refusals;
 };
 
+/* After rewrap_store() and the like: on -EUCLEAN, the loop ends, and the next start tells what counts. */
+void keyd_stop_if_unclear(int error);
+
 /* audit_append() of a refusal, limited to some a minute; the rest is counted in the next. */
 void keyd_audit_refusal(struct keyd *keyd, const struct audit_event *event);
 

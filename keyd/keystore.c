@@ -12,6 +12,7 @@
 #include "durable.h"
 #include "keystore_private.h"
 #include "log.h"
+#include "rewrap.h"
 #include "secret.h"
 #include "text.h"
 
@@ -71,8 +72,16 @@ bool keystore_is_locked(const struct keystore *ks)
 	return ks->custody && !ks->root;
 }
 
+static struct custody_place place_of(const struct keystore *ks)
+{
+	return (struct custody_place){.dir_fd = ks->dir_fd, .config = ks->custody_config};
+}
+
 void keystore_lock(struct keystore *ks)
 {
+	if (ks->custody && ks->custody->release)
+		ks->custody->release(ks->keeper);
+	ks->keeper = NULL;
 	secret_free(ks->root);
 	ks->root = NULL;
 	for (size_t i = 0; i < ks->level_count; i++)
@@ -84,16 +93,20 @@ void keystore_lock(struct keystore *ks)
 
 int keystore_unlock(struct keystore *ks, const struct proto_passphrase *passphrase)
 {
+	struct custody_place place = place_of(ks);
+
 	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
 	if (!root)
 		return -errno;
-	int rc = ks->custody->load(ks->dir_fd, passphrase, root);
+	int rc = ks->custody->load(&place, passphrase, root, &ks->keeper);
 	if (rc) {
 		secret_free(root);
 		return rc;
 	}
 	ks->root = root; /* the store owns it */
 	rc = store_load(ks);
+	if (!rc && rewrap_finish(ks))
+		log_warning("it is tried again when a key is destroyed, or keyd starts");
 	if (rc)
 		keystore_lock(ks);
 	return rc;
@@ -101,10 +114,14 @@ int keystore_unlock(struct keystore *ks, const struct proto_passphrase *passphra
 
 static int load_root(struct keystore *ks)
 {
-	ks->custody = custody_of_store(ks->dir_fd);
+	struct custody_place place = place_of(ks);
+
+	int rc = rewrap_recover(ks);
+	if (rc)
+		return rc;
 	if (!ks->custody)
 		return has_levels(ks) ? -ENOKEY : 0;
-	return ks->custody->needs_passphrase ? 0 : keystore_unlock(ks, NULL);
+	return ks->custody->needs_passphrase(&place) ? 0 : keystore_unlock(ks, NULL);
 }
 
 static const char *open_problem(int rc)
@@ -116,6 +133,14 @@ static const char *open_problem(int rc)
 		return "it belongs to another user";
 	case -EBADMSG:
 		return "the root key is damaged: put it back from a backup";
+	case -ENOTUNIQ:
+		return "there are several root keys, and only one can be right: remove what was "
+		       "put there";
+	case -ESTALE:
+		return "it is an old copy: the TPM keeps the root key of a later one";
+	case -EACCES:
+		return "the TPM does not give out the root key: its PCRs differ from those that it "
+		       "was bound to";
 	case -ENOKEY:
 		return "there are levels but no root key: put it back from a backup";
 	default:
@@ -123,9 +148,9 @@ static const char *open_problem(int rc)
 	}
 }
 
-int keystore_open(struct keystore *ks, const char *dir)
+int keystore_open(struct keystore *ks, const char *dir, const struct custody_config *custody_config)
 {
-	*ks = (struct keystore){.dir_fd = -1, .lock_fd = -1};
+	*ks = (struct keystore){.dir_fd = -1, .lock_fd = -1, .custody_config = custody_config};
 	ks->dir = strdup(dir);
 	int rc = ks->dir ? 0 : -ENOMEM;
 	if (!rc) {
@@ -161,16 +186,23 @@ int keystore_init(struct keystore *ks, const char *name, const struct proto_pass
 	const struct custody *custody = custody_find(name);
 	if (!custody)
 		return -EINVAL;
-	if (ks->custody || custody_of_store(ks->dir_fd))
+	const struct custody *present;
+	if (ks->custody || custody_of_store(ks->dir_fd, &present) || present)
 		return -EEXIST;
 	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
 	if (!root)
 		return -errno;
-	int rc = custody->create(ks->dir_fd, passphrase, root);
+	struct custody_place place = place_of(ks);
+	int rc = custody->create(&place, passphrase, root, &ks->keeper);
 	/* Last: a store with levels/ and without a root key is a damaged one. */
 	if (!rc)
 		rc = durable_mkdir(ks->dir_fd, LEVELS_DIR);
 	if (rc) {
+		if (custody->erase(&place))
+			log_error("what was made of a root key stays in %s", ks->dir);
+		if (custody->release)
+			custody->release(ks->keeper);
+		ks->keeper = NULL;
 		secret_free(root);
 		return rc;
 	}

@@ -4,6 +4,8 @@
  *
  *   root.key                             custody "file"
  *   root.passphrase                      custody "passphrase"
+ *   keys/                                further records under the root key
+ *   rewrap                               the root key is being replaced (rewrap.h)
  *   levels/NAME/level.key                RECORD_LEVEL_KEY under the root key
  *   levels/NAME/volumes/UUID.key         RECORD_VOLUME_KEY under the level's key
  *   levels/NAME/destroy.intent           RECORD_INTENT: being destroyed (erasure.h)
@@ -62,7 +64,8 @@ struct level {
 	char fingerprint[FINGERPRINT_BYTES];
 	int64_t created_at;
 	int64_t destroyed_at;
-	struct volume **volumes; /* owned */
+	const struct custody *leaky; /* of class "clear", that its key was in earlier; NULL: none */
+	struct volume **volumes;     /* owned */
 	size_t volume_count;
 	bool busy; /* a suspension or a destruction on it is under way */
 };
@@ -71,9 +74,11 @@ struct keystore {
 	char *dir; /* owned */
 	int dir_fd;
 	int lock_fd;
-	const struct custody *custody; /* NULL: not initialized */
-	uint8_t *root;                 /* secret memory; NULL: not initialized, or locked */
-	struct level **levels;         /* owned, in the order of creation or loading */
+	const struct custody_config *custody_config; /* borrowed; NULL: keyd.conf says nothing */
+	const struct custody *custody;               /* NULL: not initialized */
+	struct custody_keeper *keeper;               /* owned; the custody's */
+	uint8_t *root;         /* secret memory; NULL: not initialized, or locked */
+	struct level **levels; /* owned, in the order of creation or loading */
 	size_t level_count;
 };
 
@@ -88,10 +93,12 @@ struct volume_draft {
 /*
  * Opens the store in directory dir, made (0700) if it is missing, and loads it. Damaged files cost
  * the key in them and are logged. A store whose custody needs a passphrase stays locked: nothing of it
- * is loaded before keystore_unlock(). 0, -EBUSY (another keyd has it), -EPERM (not our directory),
- * -EBADMSG (the root key is damaged), -ENOKEY (levels without a root key), or -errno; logged.
+ * is loaded before keystore_unlock(). custody_config, which may be NULL, must stay. 0, -EBUSY (another
+ * keyd has it), -EPERM (not our directory), -EBADMSG (the root key is damaged), -ENOKEY (levels without
+ * a root key), -ENOTUNIQ (several root keys), -ESTALE, -EACCES (custody.h), or -errno; logged.
  */
-int keystore_open(struct keystore *ks, const char *dir) __attribute__((warn_unused_result));
+int keystore_open(struct keystore *ks, const char *dir, const struct custody_config *custody_config)
+	__attribute__((warn_unused_result));
 
 /* Wipes the root key and frees everything. Harmless when keystore_open() failed. */
 void keystore_close(struct keystore *ks);
@@ -107,8 +114,8 @@ int keystore_init(struct keystore *ks, const char *custody,
 bool keystore_is_locked(const struct keystore *ks);
 
 /*
- * Loads a locked store. 0, -EKEYREJECTED (wrong passphrase), -EBADMSG (what keeps the root key is
- * damaged), or -errno: then it is locked as before.
+ * Loads a locked store. 0, or an error of the custody's load(), such as -EKEYREJECTED: then it is locked
+ * as before.
  */
 int keystore_unlock(struct keystore *ks, const struct proto_passphrase *passphrase)
 	__attribute__((warn_unused_result));

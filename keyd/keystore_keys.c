@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* Making, storing and unwrapping keys. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,18 @@ int store_read_record(int dir_fd, const char *name, enum record_kind kind,
 		rc = -EBADMSG;
 	}
 	return rc;
+}
+
+int store_peek_kind(int dir_fd, const char *name, enum record_kind *kind)
+{
+	uint8_t start[RECORD_PEEK_BYTES];
+
+	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -EBADMSG;
+	ssize_t n = read(fd, start, sizeof(start));
+	(void)close(fd);
+	return n == sizeof(start) ? record_peek_kind(start, kind) : -EBADMSG;
 }
 
 int store_write_statement(

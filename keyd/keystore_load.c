@@ -16,8 +16,7 @@
 #include "secret.h"
 #include "text.h"
 
-/* Calls visit for every name in dir_fd, in no order. 0 or the first error. */
-static int each_name(int dir_fd, int (*visit)(void *arg, int dir_fd, const char *name), void *arg)
+int store_each_name(int dir_fd, int (*visit)(void *arg, int dir_fd, const char *name), void *arg)
 {
 	const struct dirent *entry;
 	int rc = 0;
@@ -230,9 +229,9 @@ static int load_volumes(struct keystore *ks, struct level *level, const uint8_t 
 	int dir_fd = store_open_volumes_dir(ks, level->name);
 	if (dir_fd < 0)
 		return dir_fd == -ENOENT ? 0 : dir_fd;
-	int rc = each_name(dir_fd, erase_temporary, NULL);
+	int rc = store_each_name(dir_fd, erase_temporary, NULL);
 	if (!rc)
-		rc = each_name(dir_fd, visit_volume_file, &load);
+		rc = store_each_name(dir_fd, visit_volume_file, &load);
 	(void)close(dir_fd);
 	return rc;
 }
@@ -284,6 +283,7 @@ static int load_live_level(struct keystore *ks, struct level *level)
 	} else {
 		memcpy(level->fingerprint, rec.fingerprint, sizeof(level->fingerprint));
 		level->created_at = rec.created_at;
+		level->leaky = rec.body ? custody_find(rec.body) : NULL;
 		level->state = rec.state == RECORD_ACTIVE      ? KEY_ACTIVE
 			       : rec.state == RECORD_SUSPENDED ? KEY_SUSPENDED
 							       : KEY_DAMAGED;
@@ -308,11 +308,11 @@ static int is_empty_level(const struct keystore *ks, int dir_fd, const char *nam
 {
 	bool found = false;
 
-	int rc = each_name(dir_fd, visit_any, &found);
+	int rc = store_each_name(dir_fd, visit_any, &found);
 	int volumes_fd = store_open_volumes_dir(ks, name);
 	if (volumes_fd >= 0) {
 		if (!rc)
-			rc = each_name(volumes_fd, visit_any, &found);
+			rc = store_each_name(volumes_fd, visit_any, &found);
 		(void)close(volumes_fd);
 	}
 	*empty = !found;
@@ -329,7 +329,7 @@ static int visit_level(void *arg, int levels_fd, const char *name)
 	int dir_fd = durable_open_dir(levels_fd, name);
 	if (dir_fd < 0)
 		return is_fatal(dir_fd) ? dir_fd : 0;
-	int rc = each_name(dir_fd, erase_temporary, NULL);
+	int rc = store_each_name(dir_fd, erase_temporary, NULL);
 	if (!rc)
 		rc = is_empty_level(ks, dir_fd, name, &empty);
 	if (rc || empty)
@@ -357,9 +357,9 @@ int store_load(struct keystore *ks)
 		return durable_mkdir(ks->dir_fd, LEVELS_DIR);
 	if (levels_fd < 0)
 		return levels_fd;
-	int rc = each_name(ks->dir_fd, erase_temporary, NULL);
+	int rc = store_each_name(ks->dir_fd, erase_temporary, NULL);
 	if (!rc)
-		rc = each_name(levels_fd, visit_level, ks);
+		rc = store_each_name(levels_fd, visit_level, ks);
 	(void)close(levels_fd);
 	return rc;
 }

@@ -8,6 +8,7 @@
 
 #define LEVELS_DIR                "levels"
 #define VOLUMES_DIR               "volumes"
+#define KEYS_DIR                  "keys"
 #define LEVEL_KEY_FILE            "level.key"
 #define LEVEL_INTENT_FILE         "destroy.intent"
 #define LEVEL_TOMBSTONE_FILE      "destroyed"
@@ -27,6 +28,14 @@ int store_open_volumes_dir(const struct keystore *ks, const char *level)
 
 /* name = UUID and suffix. */
 void store_volume_file(char name[STORE_NAME_BYTES], const char *uuid, const char *suffix);
+
+/* Calls visit for every name in dir_fd, in no order. 0 or the first error. */
+int store_each_name(int dir_fd, int (*visit)(void *arg, int dir_fd, const char *name), void *arg)
+	__attribute__((warn_unused_result));
+
+/* What kind of record the file seems to be, unauthenticated. 0, or -EBADMSG: none. */
+int store_peek_kind(int dir_fd, const char *name, enum record_kind *kind)
+	__attribute__((warn_unused_result));
 
 /* A level or volume added to the index, owned by it. NULL: out of memory or too many. */
 struct level *store_add_level(struct keystore *ks, const char *name);

@@ -153,7 +153,7 @@ static int run(struct keyd *keyd)
 	int rc = open_io(&keyd->io);
 	if (rc)
 		return rc;
-	rc = keystore_open(&keyd->store, keyd->config.state);
+	rc = keystore_open(&keyd->store, keyd->config.state, &keyd->config.custody);
 	if (rc)
 		goto out_io;
 	rc = audit_open(&keyd->audit, keyd->store.dir_fd);

@@ -43,6 +43,7 @@ static const struct {
 	{PROTO_AUDIT_VERIFY, AUDITOR | SECURITY},
 	{PROTO_UNLOCK, SECURITY},
 	{PROTO_INIT_PASSPHRASE, SECURITY},
+	{PROTO_CUSTODY_CHANGE, SECURITY},
 };
 
 void policy_set_default(struct policy *policy, uid_t self)

@@ -72,6 +72,7 @@ static const struct field init_passphrase[] = {
 	U32(init_passphrase.passphrase.len_bytes),
 	BYTES(init_passphrase.passphrase.bytes, init_passphrase.passphrase.len_bytes),
 };
+static const struct field progress[] = {U32(progress.done), U32(progress.total)};
 static const struct field unlock[] = {
 	U32(unlock.passphrase.len_bytes),
 	BYTES(unlock.passphrase.bytes, unlock.passphrase.len_bytes),
@@ -129,10 +130,12 @@ static const struct message messages[] = {
 	MESSAGE_BARE(AUDIT_VERIFY),
 	MESSAGE(UNLOCK, unlock),
 	MESSAGE(INIT_PASSPHRASE, init_passphrase),
+	MESSAGE(CUSTODY_CHANGE, init_passphrase),
 	MESSAGE(REPLY, reply),
 	MESSAGE(TEXT, text),
 	MESSAGE(VOLUME_HEADER, volume_header),
 	MESSAGE(KEY, key),
+	MESSAGE(PROGRESS, progress),
 };
 
 static const char *const status_names[] = {

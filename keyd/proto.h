@@ -65,11 +65,14 @@ enum proto_type {
 	PROTO_AUDIT_VERIFY,    /* a */
 	PROTO_UNLOCK,          /* a  opens a store whose custody needs a passphrase */
 	PROTO_INIT_PASSPHRASE, /* a  INIT for such a custody */
+	PROTO_CUSTODY_CHANGE =
+		61, /* a  a new root key, maybe in another custody; PROGRESS* come first */
 
 	PROTO_REPLY = 64,    /* k  ends the answer */
 	PROTO_TEXT,          /* k  a chunk of the JSON answer */
 	PROTO_VOLUME_HEADER, /* k  carries a memfd with the LUKS2 header to write */
 	PROTO_KEY,           /* k  a volume key for disaster recovery */
+	PROTO_PROGRESS = 70, /* k  how far a long request is */
 };
 
 /* What REPLY, HELLO_REPLY and ATTACH_REPLY say. */
@@ -146,9 +149,14 @@ struct proto_init {
 	char custody[PROTO_CUSTODY_BYTES];
 };
 
-struct proto_init_passphrase {
+struct proto_init_passphrase { /* CUSTODY_CHANGE, too, where none may be given */
 	char custody[PROTO_CUSTODY_BYTES];
 	struct proto_passphrase passphrase;
+};
+
+struct proto_progress {
+	uint32_t done;
+	uint32_t total;
 };
 
 struct proto_unlock {
@@ -200,6 +208,7 @@ struct proto_msg {
 		struct proto_init init;
 		struct proto_init_passphrase init_passphrase;
 		struct proto_unlock unlock;
+		struct proto_progress progress;
 		struct proto_level level;
 		struct proto_volume_create volume_create;
 		struct proto_volume_id volume_id;

@@ -153,6 +153,41 @@ int record_open(const uint8_t *file, size_t file_bytes, enum record_kind kind,
 	return 0;
 }
 
+int record_peek_kind(const uint8_t start[RECORD_PEEK_BYTES], enum record_kind *kind)
+{
+	if (memcmp(start, magic, sizeof(magic)))
+		return -EBADMSG;
+	*kind = start[offsetof(struct head, kind)];
+	return 0;
+}
+
+int record_reseal(const uint8_t *file, size_t file_bytes, const uint8_t from[WRAP_KEY_BYTES],
+	const uint8_t to[WRAP_KEY_BYTES], const char *body, uint8_t **out, size_t *out_bytes)
+{
+	struct record rec = {0};
+	struct head h;
+
+	if (file_bytes < sizeof(h))
+		return -EBADMSG;
+	memcpy(&h, file, sizeof(h));
+	size_t key_bytes = le32toh(h.key_bytes);
+	if (key_bytes > CIPHER_KEY_MAX)
+		return -EBADMSG;
+	uint8_t *key = secret_alloc(CIPHER_KEY_MAX);
+	if (!key)
+		return -errno;
+	int rc = record_open(file, file_bytes, h.kind, from, &rec, key, key_bytes);
+	if (!rc && body && h.kind == RECORD_LEVEL_KEY && !rec.body) {
+		rec.body = strdup(body); /* the record owns it */
+		rc = rec.body ? 0 : -ENOMEM;
+	}
+	if (!rc)
+		rc = record_seal(&rec, to, key, key_bytes, out, out_bytes);
+	record_clear(&rec);
+	secret_free(key);
+	return rc;
+}
+
 void record_clear(struct record *rec)
 {
 	free(rec->body);

@@ -20,7 +20,7 @@
 #include "wrap.h"
 
 enum record_kind {
-	RECORD_LEVEL_KEY = 1, /* sealed under the root key */
+	RECORD_LEVEL_KEY = 1, /* sealed under the root key; body: see struct level, leaky */
 	RECORD_VOLUME_KEY,    /* sealed under its level's key; body: the path */
 	RECORD_TOMBSTONE, /* no key, sealed under the root key; body: what was destroyed, JSON */
 	RECORD_INTENT,    /* no key, sealed under the root key; body: draft certificate, JSON */
@@ -34,7 +34,7 @@ enum record_state {
 	RECORD_ERASING,   /* of intents: the answer of every consumer is in the body */
 };
 
-enum { RECORD_BODY_BYTES_MAX = 64 * 1024 * 1024 };
+enum { RECORD_BODY_BYTES_MAX = 64 * 1024 * 1024, RECORD_PEEK_BYTES = 16 };
 
 struct record {
 	enum record_kind kind;
@@ -67,6 +67,18 @@ int record_seal(const struct record *rec, const uint8_t wrapping_key[WRAP_KEY_BY
 int record_open(const uint8_t *file, size_t file_bytes, enum record_kind kind,
 	const uint8_t wrapping_key[WRAP_KEY_BYTES], struct record *rec, uint8_t *key,
 	size_t key_bytes) __attribute__((warn_unused_result));
+
+/*
+ * The same record, whatever its kind, sealed under another key into a new heap block, which the caller
+ * frees. body, unless NULL, goes into a level key's record that has none. 0, -EBADMSG, -EPROTONOSUPPORT, -ENOMEM, -EIO, or secret_alloc()'s -errno.
+ */
+int record_reseal(const uint8_t *file, size_t file_bytes, const uint8_t from[WRAP_KEY_BYTES],
+	const uint8_t to[WRAP_KEY_BYTES], const char *body, uint8_t **out, size_t *out_bytes)
+	__attribute__((warn_unused_result));
+
+/* The kind that the first bytes of a file claim. 0, or -EBADMSG: they are no record's. */
+int record_peek_kind(const uint8_t start[RECORD_PEEK_BYTES], enum record_kind *kind)
+	__attribute__((warn_unused_result));
 
 /* Frees the body and zeroes rec. */
 void record_clear(struct record *rec);

@@ -309,6 +309,12 @@ static int open_signals(int *fd)
 	return *fd < 0 ? -errno : 0;
 }
 
+void keyd_stop_if_unclear(int error)
+{
+	if (error == -EUCLEAN)
+		(void)raise(SIGTERM); /* blocked; the loop takes it */
+}
+
 int server_run(struct keyd *keyd)
 {
 	struct server server = {

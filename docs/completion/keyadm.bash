@@ -9,7 +9,8 @@ _keyadm_levels()
 _keyadm_words()
 {
 	case "$1" in
-	'') echo 'init unlock status level volume audit' ;;
+	'') echo 'init unlock custody status level volume audit' ;;
+	'custody') echo 'change' ;;
 	'level') echo 'create list show suspend resume destroy' ;;
 	'volume') echo 'create list show key destroy' ;;
 	'level show' | 'level suspend' | 'level resume' | 'level destroy') _keyadm_levels ;;
@@ -20,6 +21,7 @@ _keyadm_options()
 {
 	case "$1" in
 	'init') echo '--custody --passphrase-fd' ;;
+	'custody change') echo '--custody --passphrase-fd' ;;
 	'unlock') echo '--passphrase-fd' ;;
 	'level destroy' | 'volume destroy') echo '--yes' ;;
 	'volume create') echo '--level --size --sector-size --cipher --force' ;;

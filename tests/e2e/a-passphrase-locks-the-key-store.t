@@ -44,7 +44,7 @@ refused "nor does an empty one" 1 "it is empty" \
 	init passphrase ""
 refused "nor one where there is no terminal to ask" 1 "give --passphrase-fd" \
 	setsid "$BUILD/keyadm" --admin-socket "$STATE/admin.sock" init --custody passphrase
-refused "nor one for another custody" 1 "goes with --custody passphrase" \
+refused "nor one for another custody" 1 "does not go with --custody file" \
 	init file "$WORDS"
 like "so there is none" "$(keyadm --json status)" '"initialized": *false'
 ok "a good one does" init passphrase "$WORDS"

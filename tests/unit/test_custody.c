@@ -25,10 +25,18 @@ enum {
 	DIGEST_AT = 100
 };
 
-static const char *const file_of[] = {"root.key", "root.passphrase"};
 static struct proto_passphrase right, wrong;
 static uint8_t root[ROOT_KEY_BYTES], again[ROOT_KEY_BYTES];
-static int dir_fd;
+static struct custody_place place;
+static struct custody_keeper *keeper;
+
+static const struct custody *present(void)
+{
+	const struct custody *custody;
+
+	assert_int_equal(custody_of_store(place.dir_fd, &custody), 0);
+	return custody;
+}
 
 static void set(struct proto_passphrase *p, const char *text)
 {
@@ -45,19 +53,19 @@ static int fresh(void **state)
 	memset(again, 0, sizeof(again));
 	if (scratch_make(state))
 		return -1;
-	dir_fd = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return dir_fd < 0;
+	place.dir_fd = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return place.dir_fd < 0;
 }
 
 static int stop(void **state)
 {
-	(void)close(dir_fd);
+	(void)close(place.dir_fd);
 	return scratch_remove(state);
 }
 
 static void get_file(uint8_t file[FILE_BYTES])
 {
-	int fd = openat(dir_fd, "root.passphrase", O_RDONLY | O_CLOEXEC);
+	int fd = openat(place.dir_fd, "root.passphrase", O_RDONLY | O_CLOEXEC);
 
 	assert_int_equal(read(fd, file, FILE_BYTES), FILE_BYTES);
 	assert_int_equal(close(fd), 0);
@@ -65,7 +73,7 @@ static void get_file(uint8_t file[FILE_BYTES])
 
 static void put_file(const uint8_t *file, size_t len)
 {
-	int fd = openat(dir_fd, "root.passphrase", O_WRONLY | O_TRUNC | O_CLOEXEC);
+	int fd = openat(place.dir_fd, "root.passphrase", O_WRONLY | O_TRUNC | O_CLOEXEC);
 
 	assert_int_equal(write(fd, file, len), len);
 	assert_int_equal(close(fd), 0);
@@ -77,14 +85,41 @@ static void each_row_gives_back_what_it_made(void **state)
 	for (size_t i = 0; custody_at(i); i++) {
 		const struct custody *row = custody_at(i);
 		assert_ptr_equal(custody_find(row->name), row);
-		assert_null(custody_of_store(dir_fd));
-		assert_int_equal(row->create(dir_fd, &right, root), 0);
-		assert_ptr_equal(custody_of_store(dir_fd), row);
-		assert_int_equal(row->load(dir_fd, &right, again), 0);
+		assert_null(present());
+		assert_int_equal(row->create(&place, &right, root, &keeper), 0);
+		assert_ptr_equal(present(), row);
+		assert_int_equal(row->load(&place, &right, again, &keeper), 0);
 		assert_memory_equal(root, again, sizeof(root));
-		assert_int_equal(unlinkat(dir_fd, file_of[i], 0), 0);
+		assert_int_equal(row->erase(&place), 0);
+		assert_int_equal(row->erase(&place), 0); /* again is no harm */
 	}
 	assert_null(custody_find("paper"));
+}
+
+/* What somebody put beside the root key is not chosen from. */
+static void two_root_keys_are_refused(void **state)
+{
+	const struct custody *custody;
+
+	(void)state;
+	assert_int_equal(custody_file.create(&place, NULL, root, &keeper), 0);
+	assert_int_equal(custody_passphrase.create(&place, &right, again, &keeper), 0);
+	assert_int_equal(custody_of_store(place.dir_fd, &custody), -ENOTUNIQ);
+}
+
+/* The root key that is to come does not count yet. */
+static void the_next_root_key_is_kept_apart(void **state)
+{
+	struct custody_place next = place;
+
+	(void)state;
+	next.next = true;
+	assert_int_equal(custody_passphrase.create(&next, &right, root, &keeper), 0);
+	assert_null(present());
+	assert_int_equal(custody_passphrase.load(&next, &right, again, &keeper), 0);
+	assert_memory_equal(root, again, sizeof(root));
+	assert_int_equal(custody_passphrase.erase(&next), 0);
+	assert_int_equal(custody_passphrase.load(&next, &right, again, &keeper), -ENOENT);
 }
 
 static void another_passphrase_gives_nothing(void **state)
@@ -93,11 +128,11 @@ static void another_passphrase_gives_nothing(void **state)
 	const struct proto_passphrase none = {0};
 
 	(void)state;
-	assert_int_equal(custody_passphrase.create(dir_fd, &right, root), 0);
-	assert_int_equal(custody_passphrase.load(dir_fd, &wrong, again), -EKEYREJECTED);
+	assert_int_equal(custody_passphrase.create(&place, &right, root, &keeper), 0);
+	assert_int_equal(custody_passphrase.load(&place, &wrong, again, &keeper), -EKEYREJECTED);
 	assert_memory_equal(again, nothing, sizeof(nothing));
-	assert_int_equal(custody_passphrase.load(dir_fd, &none, again), -EKEYREJECTED);
-	assert_int_equal(custody_passphrase.load(dir_fd, NULL, again), -EKEYREJECTED);
+	assert_int_equal(custody_passphrase.load(&place, &none, again, &keeper), -EKEYREJECTED);
+	assert_int_equal(custody_passphrase.load(&place, NULL, again, &keeper), -EKEYREJECTED);
 	assert_memory_equal(again, nothing, sizeof(nothing));
 }
 
@@ -105,9 +140,9 @@ static void a_short_passphrase_makes_nothing(void **state)
 {
 	(void)state;
 	set(&wrong, "seven b");
-	assert_int_equal(custody_passphrase.create(dir_fd, &wrong, root), -EKEYREJECTED);
-	assert_int_equal(custody_passphrase.create(dir_fd, NULL, root), -EKEYREJECTED);
-	assert_null(custody_of_store(dir_fd));
+	assert_int_equal(custody_passphrase.create(&place, &wrong, root, &keeper), -EKEYREJECTED);
+	assert_int_equal(custody_passphrase.create(&place, NULL, root, &keeper), -EKEYREJECTED);
+	assert_null(present());
 }
 
 static void every_changed_byte_is_damage(void **state)
@@ -115,18 +150,18 @@ static void every_changed_byte_is_damage(void **state)
 	uint8_t file[FILE_BYTES];
 
 	(void)state;
-	assert_int_equal(custody_passphrase.create(dir_fd, &right, root), 0);
+	assert_int_equal(custody_passphrase.create(&place, &right, root, &keeper), 0);
 	get_file(file);
 	for (size_t i = 0; i < FILE_BYTES; i++) {
 		file[i] ^= 1;
 		put_file(file, FILE_BYTES);
-		assert_int_equal(custody_passphrase.load(dir_fd, &right, again), -EBADMSG);
+		assert_int_equal(custody_passphrase.load(&place, &right, again, &keeper), -EBADMSG);
 		file[i] ^= 1;
 	}
 	put_file(file, FILE_BYTES - 1);
-	assert_int_equal(custody_passphrase.load(dir_fd, &right, again), -EBADMSG);
+	assert_int_equal(custody_passphrase.load(&place, &right, again, &keeper), -EBADMSG);
 	put_file(file, FILE_BYTES);
-	assert_int_equal(custody_passphrase.load(dir_fd, &right, again), 0);
+	assert_int_equal(custody_passphrase.load(&place, &right, again, &keeper), 0);
 }
 
 static void put_with_digest(uint8_t file[FILE_BYTES])
@@ -159,18 +194,18 @@ static void impossible_costs_are_refused_unseen(void **state)
 	uint8_t file[FILE_BYTES], changed[FILE_BYTES];
 
 	(void)state;
-	assert_int_equal(custody_passphrase.create(dir_fd, &right, root), 0);
+	assert_int_equal(custody_passphrase.create(&place, &right, root, &keeper), 0);
 	get_file(file);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		memcpy(changed, file, sizeof(file));
 		set_number(changed, cases[i].at, cases[i].value);
 		put_with_digest(changed);
-		assert_int_equal(custody_passphrase.load(dir_fd, &right, again), -EBADMSG);
+		assert_int_equal(custody_passphrase.load(&place, &right, again, &keeper), -EBADMSG);
 	}
 	memcpy(changed, file, sizeof(file));
 	set_number(changed, MEMORY_AT, 8192); /* cheaper to guess, but then it is another key */
 	put_with_digest(changed);
-	assert_int_equal(custody_passphrase.load(dir_fd, &right, again), -EKEYREJECTED);
+	assert_int_equal(custody_passphrase.load(&place, &right, again, &keeper), -EKEYREJECTED);
 }
 
 /* The file as docs/KEYSTORE.md says, opened with the library's plain call. */
@@ -180,7 +215,7 @@ static void the_file_is_what_the_document_says(void **state)
 	uint32_t passes, memory_kib;
 
 	(void)state;
-	assert_int_equal(custody_passphrase.create(dir_fd, &right, root), 0);
+	assert_int_equal(custody_passphrase.create(&place, &right, root, &keeper), 0);
 	get_file(file);
 	assert_memory_equal(file, "TGTKEYD pass v1", 16);
 	memcpy(&passes, file + PASSES_AT, 4);
@@ -201,6 +236,8 @@ int main(void)
 #define FRESH(f) cmocka_unit_test_setup_teardown(f, fresh, stop)
 	const struct CMUnitTest tests[] = {
 		FRESH(each_row_gives_back_what_it_made),
+		FRESH(two_root_keys_are_refused),
+		FRESH(the_next_root_key_is_kept_apart),
 		FRESH(another_passphrase_gives_nothing),
 		FRESH(a_short_passphrase_makes_nothing),
 		FRESH(every_changed_byte_is_damage),

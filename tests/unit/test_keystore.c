@@ -21,14 +21,14 @@ static struct keystore ks;
 static void reopen(void)
 {
 	keystore_close(&ks);
-	assert_int_equal(keystore_open(&ks, scratch_path("s")), 0);
+	assert_int_equal(keystore_open(&ks, scratch_path("s"), NULL), 0);
 }
 
 static int make_store(void **state)
 {
 	if (scratch_make(state))
 		return -1;
-	return keystore_open(&ks, scratch_path("s")) || keystore_init(&ks, "file", NULL);
+	return keystore_open(&ks, scratch_path("s"), NULL) || keystore_init(&ks, "file", NULL);
 }
 
 static int remove_store(void **state)
@@ -451,7 +451,7 @@ static void a_damaged_root_key_stops_keyd(void **state)
 	(void)state;
 	keystore_close(&ks);
 	flip(scratch_path("s/root.key"), 30);
-	assert_int_equal(keystore_open(&ks, scratch_path("s")), -EBADMSG);
+	assert_int_equal(keystore_open(&ks, scratch_path("s"), NULL), -EBADMSG);
 }
 
 static void a_new_root_key_never_replaces_a_lost_one(void **state)
@@ -460,14 +460,14 @@ static void a_new_root_key_never_replaces_a_lost_one(void **state)
 	(void)add_level("secret");
 	keystore_close(&ks);
 	assert_int_equal(unlink(scratch_path("s/root.key")), 0);
-	assert_int_equal(keystore_open(&ks, scratch_path("s")), -ENOKEY);
+	assert_int_equal(keystore_open(&ks, scratch_path("s"), NULL), -ENOKEY);
 }
 
 static void a_store_has_one_keyd(void **state)
 {
 	(void)state;
 	struct keystore second;
-	assert_int_equal(keystore_open(&second, scratch_path("s")), -EBUSY);
+	assert_int_equal(keystore_open(&second, scratch_path("s"), NULL), -EBUSY);
 }
 
 static void the_store_is_closed_to_others(void **state)

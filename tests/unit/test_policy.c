@@ -59,6 +59,7 @@ static void each_role_may_do_what_it_is_for_and_nothing_else(void **state)
 		{PROTO_AUDIT_VERIFY, true, false, true},
 		{PROTO_UNLOCK, true, false, false},
 		{PROTO_INIT_PASSPHRASE, true, false, false},
+		{PROTO_CUSTODY_CHANGE, true, false, false},
 	};
 	size_t requests = 0;
 

@@ -78,6 +78,9 @@ static const struct row layout[] = {
 	ROW(INIT_PASSPHRASE, 16, 16, "string", init_passphrase, custody),
 	ROW(INIT_PASSPHRASE, 32, 4, "u32", init_passphrase, passphrase.len_bytes),
 	ROW(INIT_PASSPHRASE, 36, 512, "bytes", init_passphrase, passphrase.bytes),
+	ROW(CUSTODY_CHANGE, 16, 16, "string", init_passphrase, custody),
+	ROW(CUSTODY_CHANGE, 32, 4, "u32", init_passphrase, passphrase.len_bytes),
+	ROW(CUSTODY_CHANGE, 36, 512, "bytes", init_passphrase, passphrase.bytes),
 	ROW(REPLY, 16, 4, "u32", reply, status),
 	ROW(REPLY, 20, 512, "string", reply, message),
 	ROW(TEXT, 16, 4, "u32", text, len),
@@ -86,9 +89,11 @@ static const struct row layout[] = {
 	ROW(VOLUME_HEADER, 24, 40, "string", volume_header, uuid),
 	ROW(KEY, 16, 4, "u32", key, key_bytes),
 	ROW(KEY, 20, 64, "bytes", key, key),
+	ROW(PROGRESS, 16, 4, "u32", progress, done),
+	ROW(PROGRESS, 20, 4, "u32", progress, total),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 33, TYPE_MAX = 70 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 35, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* Where the root key is kept: made there, fetched from there, moved from there. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "admin_requests.h"
+#include "clock.h"
+#include "destroy.h"
+#include "inventory.h"
+#include "rewrap.h"
+#include "unlock.h"
+
+enum { PROGRESS_MS = 200 };
+
+static const char *names_of_custodies(char *text, size_t cap)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; custody_at(i) && used < cap; i++) {
+		int n = snprintf(
+			text + used, cap - used, "%s%s", i ? ", " : "", custody_at(i)->name);
+		used += n > 0 ? (size_t)n : 0;
+	}
+	return text;
+}
+
+void request_init(struct request *r)
+{
+	const char *custody = r->msg.init.custody;
+	char names[PROTO_MESSAGE_BYTES / 2] = "";
+
+	if (!custody_find(custody)) {
+		request_answer(r, PROTO_INVALID, NULL, "this keyd has the custodies %s",
+			names_of_custodies(names, sizeof(names)));
+		return;
+	}
+	if (r->keyd->store.custody) {
+		request_answer(r, PROTO_EXISTS, NULL, "the key store is initialized already");
+		return;
+	}
+	if (!request_audit_before(r, "init", NULL, NULL, custody))
+		return;
+	int rc = keystore_init(&r->keyd->store, custody, r->passphrase);
+	if (rc == -EKEYREJECTED) {
+		request_audit_failure(r, "init", NULL, NULL, rc);
+		request_answer(r, PROTO_INVALID, NULL,
+			"nothing was made: a passphrase needs 8 bytes at least");
+		return;
+	}
+	if (rc) {
+		request_audit_failure(r, "init", NULL, NULL, rc);
+		request_answer(
+			r, PROTO_FAILED, NULL, "cannot make the key store: %s", strerror(-rc));
+		return;
+	}
+	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is initialized");
+}
+
+static void answer_locked(struct request *r, int rc)
+{
+	switch (rc) {
+	case -EKEYREJECTED:
+		request_answer(r, PROTO_DENIED, NULL, "still locked: this is not the passphrase");
+		break;
+	case -EBADMSG:
+		request_answer(r, PROTO_DAMAGED, NULL,
+			"still locked: root.passphrase is damaged: put it back from a backup");
+		break;
+	case -ENOMEM:
+	case -EPERM:
+	case -EAGAIN:
+		request_answer(r, PROTO_FAILED, NULL,
+			"still locked: keyd has no memory for Argon2id, or may not lock it: raise "
+			"LimitMEMLOCK");
+		break;
+	default:
+		request_answer(r, PROTO_FAILED, NULL, "still locked: %s", strerror(-rc));
+	}
+}
+
+void request_unlock(struct request *r)
+{
+	if (!keystore_is_locked(&r->keyd->store)) {
+		if (request_store_is_open(r))
+			request_answer(r, PROTO_OK, NULL, "the key store is not locked");
+		return;
+	}
+	int rc = unlock_store(r->keyd, r->passphrase, &r->admin->session.peer, NULL);
+	if (rc) {
+		answer_locked(r, rc);
+		return;
+	}
+	destroy_resume_all(r->keyd);
+	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is unlocked");
+}
+
+/* Who waits for a change, and when it was told last. */
+struct audience {
+	struct request *r;
+	int64_t told_ms;
+};
+
+/* A peer that does not read is cut off; the change goes on. */
+static void tell_progress(void *arg, size_t done, size_t total)
+{
+	struct audience *audience = arg;
+	struct proto_msg msg = {
+		.type = PROTO_PROGRESS,
+		.serial = audience->r->msg.serial,
+		.progress = {.done = (uint32_t)done, .total = (uint32_t)total},
+	};
+
+	if (done < total && clock_now_ms() - audience->told_ms < PROGRESS_MS)
+		return;
+	audience->told_ms = clock_now_ms();
+	(void)session_send(audience->r->keyd, &audience->r->admin->session, &msg, -1);
+}
+
+/* For errors of the new custody, which changed nothing. */
+static void answer_refused(struct request *r, const struct custody *to, int rc)
+{
+	switch (rc) {
+	case -EKEYREJECTED:
+		request_answer(r, PROTO_INVALID, NULL,
+			"nothing was changed: a passphrase needs 8 bytes at least");
+		break;
+	default:
+		request_answer(r, PROTO_FAILED, NULL, "nothing was changed: custody %s: %s",
+			to->name, strerror(-rc));
+	}
+}
+
+static void answer_changed(struct request *r, const struct custody *to, int rc)
+{
+	switch (rc) {
+	case 0:
+		request_answer(r, PROTO_OK, inventory_status(r->keyd),
+			"the key store has a new root key in custody %s", to->name);
+		break;
+	case -EREMCHG:
+		request_answer(r, PROTO_UNPROVEN, inventory_status(r->keyd),
+			"the key store has a new root key in custody %s, but what the old custody "
+			"kept is not proven gone: see keyd's log; restarting keyd tries again",
+			to->name);
+		break;
+	case -EUCLEAN:
+		request_answer(r, PROTO_FAILED, NULL,
+			"the change was interrupted and keyd stops: it is completed, or taken "
+			"back, "
+			"when keyd starts again");
+		break;
+	default:
+		answer_refused(r, to, rc);
+	}
+}
+
+/* The custody that is asked for, or NULL: then it has been answered. */
+static const struct custody *find_new_custody(struct request *r)
+{
+	const struct custody *to = custody_find(r->msg.init.custody);
+	char names[PROTO_MESSAGE_BYTES / 2] = "";
+
+	if (!request_store_is_open(r))
+		return NULL;
+	if (!to) {
+		request_answer(r, PROTO_INVALID, NULL, "this keyd has the custodies %s",
+			names_of_custodies(names, sizeof(names)));
+		return NULL;
+	}
+	if (r->keyd->destroys) { /* its certificate would speak of two custodies */
+		request_answer(r, PROTO_BUSY, NULL,
+			"nothing was changed: a key is being destroyed; try again after that");
+		return NULL;
+	}
+	return to;
+}
+
+void request_custody_change(struct request *r)
+{
+	struct audience audience = {.r = r};
+	char detail[2 * PROTO_CUSTODY_BYTES + 8];
+
+	const struct custody *to = find_new_custody(r);
+	if (!to)
+		return;
+	(void)snprintf(detail, sizeof(detail), "%s to %s", r->keyd->store.custody->name, to->name);
+	if (!request_audit_before(r, "custody-change", NULL, NULL, detail))
+		return;
+	int rc = rewrap_store(&r->keyd->store, &(struct rewrap){
+						       .to = to,
+						       .passphrase = r->passphrase,
+						       .progress = tell_progress,
+						       .arg = &audience,
+					       });
+	if (rc)
+		request_audit_failure(r, "custody-changed", NULL, NULL, rc);
+	else if (!request_audit_before(r, "custody-changed", NULL, NULL, detail))
+		return;
+	answer_changed(r, to, rc);
+	keyd_stop_if_unclear(rc);
+}
