@@ -45,13 +45,13 @@ void request_init(struct request *r)
 	if (rc == -EKEYREJECTED) {
 		request_audit_failure(r, "init", NULL, NULL, rc);
 		request_answer(r, PROTO_INVALID, NULL,
-			"nothing was made: a passphrase needs 8 bytes at least");
+			"nothing was made: a passphrase needs 8 bytes at least, a PIN 4");
 		return;
 	}
 	if (rc) {
 		request_audit_failure(r, "init", NULL, NULL, rc);
-		request_answer(
-			r, PROTO_FAILED, NULL, "cannot make the key store: %s", strerror(-rc));
+		request_answer(r, PROTO_FAILED, NULL, "cannot make the key store: %s",
+			custody_strerror(rc));
 		return;
 	}
 	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is initialized");
@@ -65,7 +65,8 @@ static void answer_locked(struct request *r, int rc)
 		break;
 	case -EBADMSG:
 		request_answer(r, PROTO_DAMAGED, NULL,
-			"still locked: root.passphrase is damaged: put it back from a backup");
+			"still locked: %s is damaged: put it back from a backup",
+			r->keyd->store.custody->file);
 		break;
 	case -ENOMEM:
 	case -EPERM:
@@ -75,7 +76,7 @@ static void answer_locked(struct request *r, int rc)
 			"LimitMEMLOCK");
 		break;
 	default:
-		request_answer(r, PROTO_FAILED, NULL, "still locked: %s", strerror(-rc));
+		request_answer(r, PROTO_FAILED, NULL, "still locked: %s", custody_strerror(rc));
 	}
 }
 
@@ -123,11 +124,11 @@ static void answer_refused(struct request *r, const struct custody *to, int rc)
 	switch (rc) {
 	case -EKEYREJECTED:
 		request_answer(r, PROTO_INVALID, NULL,
-			"nothing was changed: a passphrase needs 8 bytes at least");
+			"nothing was changed: a passphrase needs 8 bytes at least, a PIN 4");
 		break;
 	default:
 		request_answer(r, PROTO_FAILED, NULL, "nothing was changed: custody %s: %s",
-			to->name, strerror(-rc));
+			to->name, custody_strerror(rc));
 	}
 }
 

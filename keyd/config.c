@@ -22,6 +22,7 @@ struct parse {
 	FILE *file;
 	unsigned line; /* the one read last: inih hands it over before the next is read */
 	unsigned seen; /* a bit for each row of keyd_keys that was given */
+	unsigned seen_custody;
 	char section[NAME_BYTES + sizeof(level_prefix)]; /* inih cuts long names: kept here */
 	char *error;
 };
@@ -97,6 +98,65 @@ static const struct {
 	{"revoke-timeout", set_revoke_timeout},
 };
 
+/* ---- [custody] ----------------------------------------------------------------------------------- */
+
+static int set_tpm2_tcti(struct parse *p, const char *value)
+{
+	return config_set(&p->config->custody.tpm2_tcti, value) ? fail(p, "out of memory") : 1;
+}
+
+static int set_tpm2_nv_index(struct parse *p, const char *value)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long index = strtoul(value, &end, 16);
+	if (errno || *end || end == value || index < CONFIG_NV_INDEX_MIN ||
+		index >= CONFIG_NV_INDEX_MAX)
+		return fail(p, "tpm2-nv-index '%s' is not an owner's NV index, 0x%x to 0x%x", value,
+			CONFIG_NV_INDEX_MIN, CONFIG_NV_INDEX_MAX - 1);
+	p->config->custody.tpm2_nv_index = (uint32_t)index;
+	return 1;
+}
+
+static int set_tpm2_pcrs(struct parse *p, const char *value)
+{
+	uint32_t pcrs = 0;
+
+	for (const char *at = value; *at;) {
+		char *end;
+		unsigned long pcr = strtoul(at, &end, 10);
+		if (end == at || pcr > CONFIG_PCR_MAX || (*end && *end != ','))
+			return fail(p, "tpm2-pcrs '%s' is not a list such as 0,2,7", value);
+		pcrs |= 1u << pcr;
+		at = *end ? end + 1 : end;
+	}
+	p->config->custody.tpm2_pcrs = pcrs;
+	return 1;
+}
+
+static const struct {
+	const char *name;
+	int (*set)(struct parse *p, const char *value);
+} custody_keys[] = {
+	{"tpm2-tcti", set_tpm2_tcti},
+	{"tpm2-nv-index", set_tpm2_nv_index},
+	{"tpm2-pcrs", set_tpm2_pcrs},
+};
+
+static int on_custody(struct parse *p, const char *name, const char *value)
+{
+	for (size_t i = 0; i < sizeof(custody_keys) / sizeof(custody_keys[0]); i++) {
+		if (strcmp(name, custody_keys[i].name))
+			continue;
+		if (p->seen_custody & (1u << i))
+			return fail(p, "'%s' is given twice", name);
+		p->seen_custody |= 1u << i;
+		return custody_keys[i].set(p, value);
+	}
+	return fail(p, "unknown key '%s' in [custody]", name);
+}
+
 static int on_keyd(struct parse *p, const char *name, const char *value)
 {
 	for (size_t i = 0; i < sizeof(keyd_keys) / sizeof(keyd_keys[0]); i++) {
@@ -158,6 +218,8 @@ static int on_key(void *user, const char *cut_section, const char *name, const c
 		return 0;
 	if (!strcmp(section, "keyd"))
 		return on_keyd(p, name, value);
+	if (!strcmp(section, "custody"))
+		return on_custody(p, name, value);
 	if (!strcmp(section, "roles"))
 		return on_roles(p, name, value);
 	if (!strcmp(section, "levels"))
@@ -170,7 +232,8 @@ static int on_key(void *user, const char *cut_section, const char *name, const c
 /* inih tells of sections only through their keys, so that an empty unknown one would pass. */
 static void check_section(struct parse *p, const char *section)
 {
-	if (!strcmp(section, "keyd") || !strcmp(section, "roles") || !strcmp(section, "levels"))
+	if (!strcmp(section, "keyd") || !strcmp(section, "custody") || !strcmp(section, "roles") ||
+		!strcmp(section, "levels"))
 		return;
 	if (strncmp(section, level_prefix, sizeof(level_prefix) - 1)) {
 		fail(p, "unknown section [%s]", section);
@@ -259,6 +322,7 @@ void config_clear(struct config *config)
 	free(config->state);
 	free(config->socket);
 	free(config->admin_socket);
+	free(config->custody.tpm2_tcti);
 	policy_clear(&config->policy);
 	*config = (struct config){0};
 }

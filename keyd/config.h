@@ -14,6 +14,13 @@
 #define CONFIG_DEFAULT_SOCKET       "/run/keyd/keyd.sock"
 #define CONFIG_DEFAULT_ADMIN_SOCKET "/run/keyd/admin.sock"
 
+enum {
+	CONFIG_NV_INDEX_MIN =
+		0x01800000, /* TCG registry of reserved TPM 2.0 handles: the owner's */
+	CONFIG_NV_INDEX_MAX = 0x01bfffff,
+	CONFIG_PCR_MAX = 23,
+};
+
 enum { CONFIG_REVOKE_TIMEOUT_S = 5, CONFIG_REVOKE_TIMEOUT_S_MAX = 600, CONFIG_ERROR_BYTES = 512 };
 
 struct config {

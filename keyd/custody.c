@@ -12,6 +12,7 @@
 static const struct custody *const custodies[] = {
 	&custody_file,
 	&custody_passphrase,
+	&custody_tpm2,
 };
 
 const struct custody *custody_at(size_t i)
@@ -48,6 +49,41 @@ void custody_file_name(const struct custody *custody, const struct custody_place
 {
 	(void)snprintf(name, CUSTODY_FILE_NAME_BYTES, "%s%s",
 		place->next ? DURABLE_NEXT_PREFIX : "", custody->file);
+}
+
+const char *custody_strerror(int rc)
+{
+	switch (rc) {
+	case -EBADMSG:
+		return "what keeps the root key is damaged: put it back from a backup";
+	case -ENOTUNIQ:
+		return "there are several root keys, and only one can be right: remove what was "
+		       "put "
+		       "there";
+	case -ESTALE:
+		return "this is an old copy of the key store: the TPM keeps the root key of a "
+		       "later "
+		       "one";
+	case -ENXIO:
+		return "the TPM does not have the root key: it was cleared, or is another one";
+	case -ENODEV:
+		return "no TPM answers: see tpm2-tcti in keyd.conf(5)";
+	case -EACCES:
+		return "the TPM does not give out the root key: its PCRs differ from those that it "
+		       "was bound to";
+	case -EBUSY:
+		return "the TPM takes no PIN for a while after wrong ones: wait, or see "
+		       "tpm2_dictionarylockout(1)";
+	case -EOPNOTSUPP:
+		return "the TPM's owner hierarchy has a password, which keyd does not know: see "
+		       "tpm2_changeauth(1)";
+	case -EEXIST:
+		return "the TPM's NV index is in use: set another tpm2-nv-index in keyd.conf(5)";
+	case -ENOSPC:
+		return "there is no room for it";
+	default:
+		return strerror(-rc);
+	}
 }
 
 int custody_erase_file(const struct custody *custody, const struct custody_place *place)

@@ -54,7 +54,9 @@ struct custody {
 	/*
 	 * Fetches the root key into root. 0, -EBADMSG when what is kept is damaged, -EKEYREJECTED when
 	 * the passphrase is wrong, -ESTALE when the store is older than what the custody keeps, -EACCES
-	 * when the machine is not in the state that the root key is bound to, or -errno.
+	 * when the machine is not in the state that the root key is bound to, -ENXIO when the device does
+	 * not have it, -ENODEV when there is no device, -EBUSY when it takes no passphrase for some
+	 * time, or -errno.
 	 */
 	int (*load)(const struct custody_place *place, const struct proto_passphrase *passphrase,
 		uint8_t root[ROOT_KEY_BYTES], struct custody_keeper **keeper);
@@ -82,6 +84,7 @@ struct custody {
 
 extern const struct custody custody_file;
 extern const struct custody custody_passphrase;
+extern const struct custody custody_tpm2;
 
 /* Row i of the table, or NULL past its end. Static storage. */
 const struct custody *custody_at(size_t i);
@@ -99,6 +102,9 @@ int custody_of_store(int dir_fd, const struct custody **custody)
 /* The name of the row's file in this place. */
 void custody_file_name(const struct custody *custody, const struct custody_place *place,
 	char name[CUSTODY_FILE_NAME_BYTES]);
+
+/* What an error of a row means and what to do, for people; strerror() for the rest. Static storage. */
+const char *custody_strerror(int rc);
 
 /* Of rows whose root key is in their file: overwrites and removes that. */
 int custody_erase_file(const struct custody *custody, const struct custody_place *place)

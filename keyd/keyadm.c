@@ -41,14 +41,16 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{{"init", NULL}, OPERAND_NONE, OPT_BIT(OPT_CUSTODY) | OPT_BIT(OPT_PASSPHRASE_FD), 0,
-		PROTO_INIT, NULL, "init [--custody file|passphrase] [--passphrase-fd FD]",
+	{{"init", NULL}, OPERAND_NONE,
+		OPT_BIT(OPT_CUSTODY) | OPT_BIT(OPT_PIN) | OPT_BIT(OPT_PASSPHRASE_FD), 0, PROTO_INIT,
+		NULL, "init [--custody file|passphrase|tpm2] [--pin] [--passphrase-fd FD]",
 		"create the key store and its root key"},
 	{{"unlock", NULL}, OPERAND_NONE, OPT_BIT(OPT_PASSPHRASE_FD), 0, PROTO_UNLOCK, NULL,
 		"unlock [--passphrase-fd FD]", "open a key store in custody passphrase"},
-	{{"custody", "change"}, OPERAND_NONE, OPT_BIT(OPT_CUSTODY) | OPT_BIT(OPT_PASSPHRASE_FD),
+	{{"custody", "change"}, OPERAND_NONE,
+		OPT_BIT(OPT_CUSTODY) | OPT_BIT(OPT_PIN) | OPT_BIT(OPT_PASSPHRASE_FD),
 		OPT_BIT(OPT_CUSTODY), PROTO_CUSTODY_CHANGE, NULL,
-		"custody change --custody file|passphrase [--passphrase-fd FD]",
+		"custody change --custody file|passphrase|tpm2 [--pin] [--passphrase-fd FD]",
 		"move the key store to a new root key, also in the same custody"},
 	{{"status", NULL}, OPERAND_NONE, 0, 0, PROTO_STATUS, format_status, "status",
 		"show the key store, its custody and who is connected"},
@@ -181,6 +183,10 @@ static int fill_custody(const struct keyadm_args *args, struct proto_msg *reques
 		text_copy(request->init.custody, sizeof(request->init.custody), custody))
 		return keyadm_refuse(
 			-EINVAL, "--custody %s is unknown: there are " KEYADM_CUSTODIES, custody);
+	if (args->option[OPT_PIN] && asks != KEYADM_ASKS_WITH_PIN)
+		return keyadm_refuse(-EINVAL, "--pin goes with --custody tpm2");
+	if (asks == KEYADM_ASKS_WITH_PIN && !args->option[OPT_PIN] && !fd)
+		return 0;
 	if (asks == KEYADM_ASKS_NEVER)
 		return fd ? keyadm_refuse(-EINVAL, "--passphrase-fd does not go with --custody %s",
 				    custody)

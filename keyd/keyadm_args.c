@@ -16,6 +16,7 @@ static const struct {
 	[OPT_JSON] = {"--json", false},
 	[OPT_HELP] = {"--help", false},
 	[OPT_CUSTODY] = {"--custody", true},
+	[OPT_PIN] = {"--pin", false},
 	[OPT_LEVEL] = {"--level", true},
 	[OPT_SIZE] = {"--size", true},
 	[OPT_SECTOR_SIZE] = {"--sector-size", true},

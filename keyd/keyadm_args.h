@@ -20,6 +20,7 @@ enum keyadm_option {
 	OPT_YES,
 	OPT_VERIFY,
 	OPT_PASSPHRASE_FD,
+	OPT_PIN,
 	OPT_COUNT,
 };
 

@@ -16,6 +16,7 @@ static const struct {
 } custodies[] = {
 	{"file", KEYADM_ASKS_NEVER},
 	{"passphrase", KEYADM_ASKS_ALWAYS},
+	{"tpm2", KEYADM_ASKS_WITH_PIN},
 };
 
 enum keyadm_asks keyadm_custody_asks(const char *custody)

@@ -7,9 +7,14 @@
 
 #include "proto.h"
 
-#define KEYADM_CUSTODIES "file, passphrase"
+#define KEYADM_CUSTODIES "file, passphrase, tpm2"
 
-enum keyadm_asks { KEYADM_ASKS_NEVER, KEYADM_ASKS_ALWAYS, KEYADM_ASKS_UNKNOWN };
+enum keyadm_asks {
+	KEYADM_ASKS_NEVER,
+	KEYADM_ASKS_ALWAYS,
+	KEYADM_ASKS_WITH_PIN, /* with --pin, or when a descriptor is given */
+	KEYADM_ASKS_UNKNOWN,
+};
 
 /* Whether a custody of this name needs a passphrase when it is entered; UNKNOWN: there is none such. */
 enum keyadm_asks keyadm_custody_asks(const char *custody);

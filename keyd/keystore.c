@@ -131,20 +131,10 @@ static const char *open_problem(int rc)
 		return "another keyd is running on it";
 	case -EPERM:
 		return "it belongs to another user";
-	case -EBADMSG:
-		return "the root key is damaged: put it back from a backup";
-	case -ENOTUNIQ:
-		return "there are several root keys, and only one can be right: remove what was "
-		       "put there";
-	case -ESTALE:
-		return "it is an old copy: the TPM keeps the root key of a later one";
-	case -EACCES:
-		return "the TPM does not give out the root key: its PCRs differ from those that it "
-		       "was bound to";
 	case -ENOKEY:
 		return "there are levels but no root key: put it back from a backup";
 	default:
-		return strerror(-rc);
+		return custody_strerror(rc);
 	}
 }
 
@@ -192,13 +182,16 @@ int keystore_init(struct keystore *ks, const char *name, const struct proto_pass
 	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
 	if (!root)
 		return -errno;
-	struct custody_place place = place_of(ks);
-	int rc = custody->create(&place, passphrase, root, &ks->keeper);
+	struct custody_place next = place_of(ks), place = next;
+	next.next = true;
+	int rc = custody->create(&next, passphrase, root, &ks->keeper);
+	if (!rc)
+		rc = durable_adopt(ks->dir_fd, custody->file);
 	/* Last: a store with levels/ and without a root key is a damaged one. */
 	if (!rc)
 		rc = durable_mkdir(ks->dir_fd, LEVELS_DIR);
 	if (rc) {
-		if (custody->erase(&place))
+		if (custody->erase(&next) || custody->erase(&place))
 			log_error("what was made of a root key stays in %s", ks->dir);
 		if (custody->release)
 			custody->release(ks->keeper);

@@ -248,18 +248,29 @@ static int go_back(struct keystore *ks, const struct marker *marker)
 	return rc ? rc : remove_marker(ks);
 }
 
+/* A crash in keystore_init() leaves a root key that never came into force. */
+static int drop_unfinished_init(struct keystore *ks)
+{
+	struct custody_place next = place_of(ks, true);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && custody_at(i); i++)
+		rc = custody_at(i)->erase(&next);
+	return rc ? rc : custody_of_store(ks->dir_fd, &ks->custody);
+}
+
 int rewrap_recover(struct keystore *ks)
 {
 	struct marker marker;
 
 	int rc = read_marker(ks, &marker);
 	if (rc == -ENOENT)
-		return custody_of_store(ks->dir_fd, &ks->custody);
+		return drop_unfinished_init(ks);
 	if (rc) {
 		log_error("%s is damaged: put it back from a backup", marker_name);
 		return rc;
 	}
-	log_info("%s the change of custody from %s to %s that a crash interrupted",
+	log_info("%s a new root key, custody %s to %s, that a crash interrupted",
 		marker.committed ? "completing" : "taking back", marker.from->name,
 		marker.to->name);
 	if (!marker.committed) {

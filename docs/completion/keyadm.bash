@@ -20,8 +20,8 @@ _keyadm_words()
 _keyadm_options()
 {
 	case "$1" in
-	'init') echo '--custody --passphrase-fd' ;;
-	'custody change') echo '--custody --passphrase-fd' ;;
+	'init') echo '--custody --pin --passphrase-fd' ;;
+	'custody change') echo '--custody --pin --passphrase-fd' ;;
 	'unlock') echo '--passphrase-fd' ;;
 	'level destroy' | 'volume destroy') echo '--yes' ;;
 	'volume create') echo '--level --size --sector-size --cipher --force' ;;
@@ -37,7 +37,7 @@ _keyadm_value()
 {
 	case "$1" in
 	--level) _keyadm_levels ;;
-	--custody) echo 'file passphrase' ;;
+	--custody) echo 'file passphrase tpm2' ;;
 	--sector-size) echo '512 4096' ;;
 	--cipher) echo 'aes-cbc-essiv:sha256 aes-xts-plain64' ;;
 	--size | --out | --admin-socket | --passphrase-fd) ;;

@@ -45,6 +45,24 @@ static void assert_refused(const char *text, int line, const char *what)
 		fail_msg("%s: expected %s%s, got \"%s\"", text, where, what, error);
 }
 
+static void devices_that_keep_the_root_key_are_read(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[custody]\ntpm2-tcti = device:/dev/tpmrm0\n"
+				   "tpm2-nv-index = 0x1800200\ntpm2-pcrs = 0,7,23\n"),
+		0);
+	assert_string_equal(config.custody.tpm2_tcti, "device:/dev/tpmrm0");
+	assert_int_equal(config.custody.tpm2_nv_index, 0x1800200);
+	assert_int_equal(config.custody.tpm2_pcrs, 1 | 1 << 7 | 1 << 23);
+	assert_refused("[custody]\ntpm2-nv-index = 0x17fffff\n", 2, "tpm2-nv-index");
+	assert_refused("[custody]\ntpm2-nv-index = 0x1bfffff\n", 2, "tpm2-nv-index");
+	assert_refused("[custody]\ntpm2-nv-index = here\n", 2, "tpm2-nv-index");
+	assert_refused("[custody]\ntpm2-pcrs = 24\n", 2, "tpm2-pcrs");
+	assert_refused("[custody]\ntpm2-pcrs = 1;2\n", 2, "tpm2-pcrs");
+	assert_refused("[custody]\ntpm2-pcrs = 1\ntpm2-pcrs = 2\n", 3, "given twice");
+	assert_refused("[custody]\npaper = yes\n", 2, "paper");
+}
+
 static void without_a_file_the_defaults_hold(void **state)
 {
 	const struct peer self = {.uid = 1000}, other = {.uid = 1001};
@@ -185,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CONFIG_TEST(without_a_file_the_defaults_hold),
+		CONFIG_TEST(devices_that_keep_the_root_key_are_read),
 		CONFIG_TEST(a_whole_file_is_read),
 		CONFIG_TEST(an_empty_file_allows_nobody_anything),
 		CONFIG_TEST(what_is_not_understood_is_refused_with_its_line),

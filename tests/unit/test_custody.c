@@ -85,6 +85,9 @@ static void each_row_gives_back_what_it_made(void **state)
 	for (size_t i = 0; custody_at(i); i++) {
 		const struct custody *row = custody_at(i);
 		assert_ptr_equal(custody_find(row->name), row);
+		if (row ==
+			&custody_tpm2) /* needs a device: tests/e2e/a-tpm-forgets-the-root-key.t */
+			continue;
 		assert_null(present());
 		assert_int_equal(row->create(&place, &right, root, &keeper), 0);
 		assert_ptr_equal(present(), row);
