@@ -121,6 +121,11 @@ keyd_tpm || die "keyd starts"
 ok "then the destroy is completed" becomes 10 "one:destroyed three:destroyed two:active" states
 is "with one index left" "$(tpm_slots | wc -w)" 1
 
+cp "$STATE/old/levels/one/level.key" "$STATE/store/levels/one/"
+ok "a destroyed level's key that is put back" keyadm custody change --custody tpm2
+is "is not wrapped again" "$(opens_with_tpm "$STATE/store/levels/one/level.key")" "stays shut"
+rm "$STATE/store/levels/one/level.key"
+
 # --- custody change -------------------------------------------------------------------------------
 
 ok "to a file" keyadm custody change --custody file
