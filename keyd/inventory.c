@@ -87,6 +87,16 @@ static uint64_t volume_count(const struct keyd *keyd)
 	return count;
 }
 
+/* null while the store is locked: not known, which is not the same as none. */
+static bool add_counts(struct json_object *json, const struct keyd *keyd)
+{
+	if (keystore_is_locked(&keyd->store))
+		return !json_object_object_add(json, "levels", NULL) &&
+		       !json_object_object_add(json, "volumes", NULL);
+	return json_add(json, "levels", level_counts(keyd)) &&
+	       json_add_number(json, "volumes", volume_count(keyd));
+}
+
 struct json_object *inventory_status(const struct keyd *keyd)
 {
 	const struct keystore *ks = &keyd->store;
@@ -97,9 +107,7 @@ struct json_object *inventory_status(const struct keyd *keyd)
 		json_add_bool(json, "locked", keystore_is_locked(ks)) &&
 		json_add_string(json, "custody", ks->custody ? ks->custody->name : "") &&
 		json_add_string(json, "erase_class", ks->custody ? ks->custody->erase_class : "") &&
-		json_add_string(json, "state_dir", ks->dir) &&
-		json_add(json, "levels", level_counts(keyd)) &&
-		json_add_number(json, "volumes", volume_count(keyd)) &&
+		json_add_string(json, "state_dir", ks->dir) && add_counts(json, keyd) &&
 		json_add(json, "consumers", consumers_json(keyd)) &&
 		json_add_string(json, "audit_head", keyd->audit.head) &&
 		json_add_string(json, "version", KEYD_VERSION);

@@ -215,6 +215,8 @@ static void put_level_counts(FILE *out, struct json_object *levels)
 	static const char *const states[] = {
 		"active", "suspended", "destroying", "destroyed", "damaged"};
 
+	if (!levels)
+		return; /* the store is locked */
 	(void)fprintf(out, "%-*s", PAIR_LABEL_WIDTH, "levels");
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
 		(void)fprintf(out, "%s %" PRIu64 " %s", i ? "," : "",
@@ -231,7 +233,7 @@ void format_status(FILE *out, struct json_object *status)
 		{"locked", "locked", VALUE_TEXT},
 		{"custody", "custody", VALUE_TEXT},
 		{"erase class", "erase_class", VALUE_TEXT},
-		{"volumes", "volumes", VALUE_COUNT},
+		{"volumes", "volumes", VALUE_OPTIONAL},
 		{"audit head", "audit_head", VALUE_TEXT},
 	};
 	static const struct value consumers[] = {

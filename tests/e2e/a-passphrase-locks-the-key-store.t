@@ -63,6 +63,8 @@ ok "a LUN is written" io write "$(url 1 1)" 0 <"$STATE/plain"
 
 restart_keyd
 is "keyd starts locked" "$(locked)" true
+like "and does not say how many levels there are" "$(keyadm --json status)" '"levels": *null.*"volumes": *null'
+unlike "nor to people" "$(keyadm status)" 'levels|volumes'
 for command in "level list" "level create two" "level destroy one --yes" "volume list" "volume show $STATE/one.img" \
 	"volume key $STATE/one.img --out $STATE/vk"; do
 	# shellcheck disable=SC2086 # words of a command line
