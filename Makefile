@@ -24,7 +24,8 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c
 	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
-KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c session.c consumer.c holders.c \
+KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c listener.c \
+	peer.c session.c consumer.c holders.c \
 	revocation.c admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c answer.c \
 	inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
 	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c rewrap.c \
@@ -35,9 +36,9 @@ KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_v
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
-	libjson-c-dev libsystemd-dev libargon2-dev libbsd-dev libtss2-dev $(if $(IPSEC_MB),libipsec-mb-dev)
+	libjson-c-dev libsystemd-dev libargon2-dev libseccomp-dev libbsd-dev libtss2-dev $(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
-	util-linux scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86 \
+	util-linux scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86 systemd \
 	swtpm tpm2-tools libtss2-tcti-swtpm0
 # bench: the peers to compare with, and plots.
 DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
@@ -61,7 +62,7 @@ ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
 
 CRYPTO_LIBS := -lcrypto
 PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
-KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd
+KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd -lseccomp
 KEYADM_LIBS := -lcrypto -ljson-c -lbsd
 
 # ---- Build ---------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ $(BUILD)/man/%: docs/man/%.scd
 # ---- Tests ---------------------------------------------------------------------------------------
 
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_*.c))
-TOOLS := $(OUT)/tests/iscsi-io $(OUT)/tests/memscan $(OUT)/tests/iscsi-load
+TOOLS := $(OUT)/tests/iscsi-io $(OUT)/tests/memscan $(OUT)/tests/iscsi-load $(OUT)/tests/intruder.so
 BENCH_TOOLS := $(OUT)/tests/cipher-speed $(OUT)/tests/slow-file
 
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
@@ -131,13 +132,17 @@ $(addprefix $(OUT)/tests/,test_request test_request_now): $(call pie,tests/unit/
 $(OUT)/libunit.a: $(UNIT_OBJECTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(OUT)/tests/iscsi-io: $(call pie,$(filter-out tests/tools/memscan.c,$(wildcard tests/tools/*.c)))
+$(OUT)/tests/iscsi-io: $(call pie,$(filter-out tests/tools/memscan.c tests/tools/intruder.c,$(wildcard tests/tools/*.c)))
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -lpthread
 
 $(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
+$(OUT)/tests/intruder.so: $(call pic,tests/tools/intruder.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared $(ALL_LDFLAGS) -o $@ $^
 
 LOAD_SRC := $(filter-out tests/bench/cipher_speed.c tests/bench/slow_file.c,$(wildcard tests/bench/*.c)) tests/tools/session.c
 $(OUT)/tests/iscsi-load: $(call pie,$(LOAD_SRC))
@@ -195,6 +200,8 @@ deps:
 	$$sudo apt-get -q update && \
 	DEBIAN_FRONTEND=noninteractive $$sudo apt-get -q -y --no-install-recommends install $$missing
 
+UNITS := $(wildcard configs/systemd/*.service)
+
 install: all
 	install -D -m 644 $(OUT)/bs_crypt.so $(DESTDIR)$(PREFIX)/lib/tgt/backing-store/bs_crypt.so
 	install -D -m 755 $(OUT)/keyd $(DESTDIR)$(PREFIX)/sbin/keyd
@@ -203,6 +210,11 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	install -D -m 644 configs/keyd.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/keyd.conf
 	install -D -m 644 configs/targets.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/targets.conf
+	for unit in $(UNITS); do install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
+		sed 's#/usr/sbin/keyd#$(PREFIX)/sbin/keyd#' $$unit > \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
+	install -D -m 644 configs/systemd/tgt-crypt.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tgt-crypt.conf
+	install -D -m 644 configs/systemd/keyd-custody.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/keyd-custody.conf
 	install -D -m 644 docs/completion/keyadm.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/keyadm
 

@@ -87,6 +87,56 @@ static int set_revoke_timeout(struct parse *p, const char *value)
 	return 1;
 }
 
+static int set_sandbox(struct parse *p, const char *value)
+{
+	static const char *const modes[] = {
+		[SANDBOX_NO] = "no",
+		[SANDBOX_YES] = "yes",
+		[SANDBOX_REQUIRED] = "required",
+	};
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(value, modes[i]))
+			continue;
+		p->config->sandbox = (enum sandbox_mode)i;
+		return 1;
+	}
+	return fail(p, "sandbox '%s' is not yes, no or required", value);
+}
+
+static int set_sandbox_network(struct parse *p, const char *value)
+{
+	p->config->sandbox_network = !strcmp(value, "yes");
+	if (!p->config->sandbox_network && strcmp(value, "no"))
+		return fail(p, "sandbox-network '%s' is not yes or no", value);
+	return 1;
+}
+
+static int add_sandbox_path(struct parse *p, const char *path)
+{
+	struct config *config = p->config;
+
+	if (config->sandbox_path_count == CONFIG_SANDBOX_PATHS_MAX)
+		return fail(p, "more than %d sandbox-paths", CONFIG_SANDBOX_PATHS_MAX);
+	if (!set_path(p, &config->sandbox_paths[config->sandbox_path_count], path))
+		return 0;
+	config->sandbox_path_count++;
+	return 1;
+}
+
+/* Separated by blanks. */
+static int set_sandbox_paths(struct parse *p, const char *value)
+{
+	char *copy = strdup(value), *rest = copy, *path;
+	int done = copy ? 1 : fail(p, "out of memory");
+
+	while (done && (path = strsep(&rest, " \t"))) {
+		if (path[0])
+			done = add_sandbox_path(p, path);
+	}
+	free(copy);
+	return done;
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct parse *p, const char *value);
@@ -96,6 +146,9 @@ static const struct {
 	{"admin-socket", set_admin_socket},
 	{"log-level", set_log_level},
 	{"revoke-timeout", set_revoke_timeout},
+	{"sandbox", set_sandbox},
+	{"sandbox-network", set_sandbox_network},
+	{"sandbox-paths", set_sandbox_paths},
 };
 
 /* ---- [custody] ----------------------------------------------------------------------------------- */
@@ -282,6 +335,7 @@ int config_init(struct config *config, uid_t self)
 	*config = (struct config){
 		.log_level = LOG_LEVEL_INFO,
 		.revoke_timeout_s = CONFIG_REVOKE_TIMEOUT_S,
+		.sandbox = SANDBOX_YES,
 	};
 	policy_set_default(&config->policy, self);
 	int rc = config_set(&config->state, CONFIG_DEFAULT_STATE);
@@ -323,6 +377,8 @@ void config_clear(struct config *config)
 	free(config->socket);
 	free(config->admin_socket);
 	free(config->custody.tpm2_tcti);
+	for (size_t i = 0; i < config->sandbox_path_count; i++)
+		free(config->sandbox_paths[i]);
 	policy_clear(&config->policy);
 	*config = (struct config){0};
 }

@@ -21,7 +21,18 @@ enum {
 	CONFIG_PCR_MAX = 23,
 };
 
-enum { CONFIG_REVOKE_TIMEOUT_S = 5, CONFIG_REVOKE_TIMEOUT_S_MAX = 600, CONFIG_ERROR_BYTES = 512 };
+enum {
+	CONFIG_REVOKE_TIMEOUT_S = 5,
+	CONFIG_REVOKE_TIMEOUT_S_MAX = 600,
+	CONFIG_ERROR_BYTES = 512,
+	CONFIG_SANDBOX_PATHS_MAX = 16,
+};
+
+enum sandbox_mode {
+	SANDBOX_NO,
+	SANDBOX_YES,      /* as far as the kernel can */
+	SANDBOX_REQUIRED, /* or keyd does not start */
+};
 
 struct config {
 	char *state; /* this and the next two: owned */
@@ -29,6 +40,11 @@ struct config {
 	char *admin_socket;
 	enum log_level log_level;
 	int revoke_timeout_s;
+	enum sandbox_mode sandbox;
+	bool sandbox_network; /* may make connections: sandbox.h */
+	char *sandbox_paths
+		[CONFIG_SANDBOX_PATHS_MAX]; /* each owned: may be read and written, too */
+	size_t sandbox_path_count;
 	struct policy policy;
 	struct custody_config custody;
 };

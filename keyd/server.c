@@ -18,6 +18,7 @@
 #include "log.h"
 #include "policy.h"
 #include "revocation.h"
+#include "sandbox.h"
 
 enum {
 	GREETING_MS = 10 * 1000, /* for the first message of a connection */
@@ -329,6 +330,8 @@ int server_run(struct keyd *keyd)
 		rc = listener_open(&server.consumers, keyd->config.socket);
 	if (!rc)
 		rc = listener_open(&server.admins, keyd->config.admin_socket);
+	if (!rc)
+		rc = sandbox_enter(&keyd->config);
 	if (!rc) {
 		destroy_resume_all(keyd);
 		log_info("ready: %s for tgtd, %s for keyadm", keyd->config.socket,

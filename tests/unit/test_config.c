@@ -73,6 +73,8 @@ static void without_a_file_the_defaults_hold(void **state)
 	assert_string_equal(config.socket, "/run/keyd/keyd.sock");
 	assert_string_equal(config.admin_socket, "/run/keyd/admin.sock");
 	assert_int_equal(config.revoke_timeout_s, 5);
+	assert_int_equal(config.sandbox, SANDBOX_YES);
+	assert_false(config.sandbox_network);
 	assert_int_equal(policy_roles(&config.policy, &self), 7);
 	assert_int_equal(policy_roles(&config.policy, &other), 0);
 }
@@ -107,6 +109,9 @@ static void a_whole_file_is_read(void **state)
 				   "admin-socket = /run/a.sock\n"
 				   "log-level = debug\n"
 				   "revoke-timeout = 30\n"
+				   "sandbox = required\n"
+				   "sandbox-network = yes\n"
+				   "sandbox-paths = /dev/x  /var/lib/y\n"
 				   "[roles]\n"
 				   "security-admin = 1001\n"
 				   "storage-admin = @60\n"
@@ -123,6 +128,11 @@ static void a_whole_file_is_read(void **state)
 	assert_string_equal(config.admin_socket, "/run/a.sock");
 	assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(config.revoke_timeout_s, 30);
+	assert_int_equal(config.sandbox, SANDBOX_REQUIRED);
+	assert_true(config.sandbox_network);
+	assert_int_equal(config.sandbox_path_count, 2);
+	assert_string_equal(config.sandbox_paths[0], "/dev/x");
+	assert_string_equal(config.sandbox_paths[1], "/var/lib/y");
 	assert_int_equal(policy_roles(&config.policy, &admin), ROLE_SECURITY_ADMIN);
 	assert_int_equal(policy_roles(&config.policy, &storage), ROLE_STORAGE_ADMIN);
 	assert_int_equal(policy_roles(&config.policy, &root), 0);
@@ -148,6 +158,9 @@ static void what_is_not_understood_is_refused_with_its_line(void **state)
 {
 	(void)state;
 	assert_refused("[keyd]\nsocket = /a\nsokcet = /b\n", 3, "unknown key 'sokcet'");
+	assert_refused("[keyd]\nsandbox = maybe\n", 2, "not yes, no or required");
+	assert_refused("[keyd]\nsandbox-network = on\n", 2, "not yes or no");
+	assert_refused("[keyd]\nsandbox-paths = /a b\n", 2, "'b' is not an absolute path");
 	assert_refused("[key]\n", 1, "unknown section [key]");
 	assert_refused("\n[keyd]\n[bogus]\nstate = /a\n", 3, "unknown section [bogus]");
 	assert_refused("state = /a\n", 1, "before any section");
