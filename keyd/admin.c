@@ -198,8 +198,8 @@ static void on_message(struct keyd *keyd, struct session *session)
 
 static void on_garbage(struct keyd *keyd, struct session *session, int error)
 {
-	log_warning("pid %d uid %u sent no message of this protocol: %s", (int)session->peer.pid,
-		(unsigned)session->peer.uid, strerror(-error));
+	keyd_log_peer(keyd, LOG_LEVEL_WARNING, "pid %d uid %u sent no message of this protocol: %s",
+		(int)session->peer.pid, (unsigned)session->peer.uid, strerror(-error));
 	(void)session_reply(keyd, session, PROTO_REPLY, 0, PROTO_INVALID,
 		"keyd speaks protocol version %d: use the keyadm of the same release",
 		PROTO_VERSION);
@@ -221,6 +221,14 @@ static bool on_closed(struct keyd *keyd, struct session *session)
 	return false;
 }
 
+/* keyadm may be writing the header of a draft. */
+static bool is_idle(const struct session *session)
+{
+	const struct admin *admin = (const struct admin *)session;
+
+	return !session->busy && admin->draft.header_fd < 0;
+}
+
 static void admin_free(struct session *session)
 {
 	struct admin *admin = (struct admin *)session;
@@ -237,5 +245,6 @@ const struct session_kind admin_kind = {
 	.on_garbage = on_garbage,
 	.on_writable = on_writable,
 	.on_closed = on_closed,
+	.is_idle = is_idle,
 	.free = admin_free,
 };

@@ -159,8 +159,8 @@ static void on_hello(struct keyd *keyd, struct consumer *consumer)
 	consumer->greeted = true;
 	session->deadline_ms = 0;
 	inherit(keyd, consumer);
-	log_info("%s pid %d uid %u connected", consumer->program, (int)session->peer.pid,
-		(unsigned)session->peer.uid);
+	keyd_log_peer(keyd, LOG_LEVEL_INFO, "%s pid %d uid %u connected", consumer->program,
+		(int)session->peer.pid, (unsigned)session->peer.uid);
 	if (session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_OK, "%s", ""))
 		revocation_on_hello(keyd, consumer);
 }
@@ -334,7 +334,8 @@ static void on_revoke_ack(struct keyd *keyd, struct consumer *consumer)
 
 	if (revocation_on_ack(keyd, consumer, PROTO_REVOKE, serial, wiped))
 		return;
-	log_warning("pid %d uid %u acknowledged late that it wiped %u keys",
+	keyd_log_peer(keyd, LOG_LEVEL_WARNING,
+		"pid %d uid %u acknowledged late that it wiped %u keys",
 		(int)consumer->session.peer.pid, (unsigned)consumer->session.peer.uid,
 		(unsigned)wiped);
 	(void)snprintf(detail, sizeof(detail), "wiped %u", (unsigned)wiped);
@@ -384,7 +385,8 @@ static void on_message(struct keyd *keyd, struct session *session)
 			return;
 		}
 	}
-	log_warning("pid %d uid %u sent %s where it does not belong: closing the connection",
+	keyd_log_peer(keyd, LOG_LEVEL_WARNING,
+		"pid %d uid %u sent %s where it does not belong: closing the connection",
 		(int)session->peer.pid, (unsigned)session->peer.uid, proto_type_name(type));
 	session->ending = true;
 }
@@ -398,8 +400,8 @@ static void on_garbage(struct keyd *keyd, struct session *session, int error)
 			"keyd speaks protocol version %d: use the tgt-crypt and tgt-keyd of one "
 			"release",
 			PROTO_VERSION);
-	log_warning("pid %d uid %u sent no message of this protocol: %s", (int)session->peer.pid,
-		(unsigned)session->peer.uid, strerror(-error));
+	keyd_log_peer(keyd, LOG_LEVEL_WARNING, "pid %d uid %u sent no message of this protocol: %s",
+		(int)session->peer.pid, (unsigned)session->peer.uid, strerror(-error));
 }
 
 static bool on_closed(struct keyd *keyd, struct session *session)
@@ -407,8 +409,8 @@ static bool on_closed(struct keyd *keyd, struct session *session)
 	struct consumer *consumer = (struct consumer *)session;
 
 	if (consumer->greeted)
-		log_info("%s pid %d uid %u disconnected", consumer->program, (int)session->peer.pid,
-			(unsigned)session->peer.uid);
+		keyd_log_peer(keyd, LOG_LEVEL_INFO, "%s pid %d uid %u disconnected",
+			consumer->program, (int)session->peer.pid, (unsigned)session->peer.uid);
 	consumer->greeted = false;
 	if (!peer_is_alive(&session->peer)) {
 		revocation_on_exit(keyd, consumer);
@@ -416,6 +418,11 @@ static bool on_closed(struct keyd *keyd, struct session *session)
 	}
 	revocation_on_close(keyd, consumer);
 	return consumer->held_count > 0;
+}
+
+static bool is_idle(const struct session *session)
+{
+	return !((const struct consumer *)session)->greeted;
 }
 
 static void on_exit_of_process(struct keyd *keyd, struct session *session)
@@ -437,6 +444,7 @@ const struct session_kind consumer_kind = {
 	.on_message = on_message,
 	.on_garbage = on_garbage,
 	.on_closed = on_closed,
+	.is_idle = is_idle,
 	.on_exit = on_exit_of_process,
 	.free = consumer_free,
 };

@@ -39,6 +39,8 @@ struct keyd {
 	uint32_t next_serial;           /* of REVOKE */
 	int64_t settle_until_ms;        /* no revocation ends before: see holders.h */
 	struct refusal_limit refusals;
+	struct refusal_limit peers_logged;
+	uint64_t served; /* messages taken, of all sessions */
 };
 
 /* After rewrap_store() and the like: on -EUCLEAN, the loop ends, and the next start tells what counts. */
@@ -46,5 +48,9 @@ void keyd_stop_if_unclear(int error);
 
 /* audit_append() of a refusal, limited to some a minute; the rest is counted in the next. */
 void keyd_audit_refusal(struct keyd *keyd, const struct audit_event *event);
+
+/* The same for log_at(), of what peers do: nobody may fill the log, either. */
+void keyd_log_peer(struct keyd *keyd, enum log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #endif

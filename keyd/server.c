@@ -16,6 +16,7 @@
 #include "destroy.h"
 #include "listener.h"
 #include "log.h"
+#include "places.h"
 #include "policy.h"
 #include "revocation.h"
 #include "sandbox.h"
@@ -37,29 +38,6 @@ struct server {
 	bool stopping;
 };
 
-/*
- * Whether one more session of this peer fits. Administrators have places of their own, which no
- * number of tgtds takes from them; strangers have few.
- */
-static bool has_place(const struct keyd *keyd, struct session *session)
-{
-	bool admin = !consumer_of(session);
-	size_t of_kind = 0, of_uid = 0, strangers = 0;
-
-	for (size_t i = 0; i < keyd->session_count; i++) {
-		struct session *other = keyd->sessions[i];
-		bool same_kind = admin == !consumer_of(other);
-		of_kind += same_kind;
-		of_uid += same_kind && other->peer.uid == session->peer.uid;
-		strangers += other->stranger;
-	}
-	if (of_kind >= (admin ? SESSIONS_OF_ADMINS_MAX : SESSIONS_MAX - SESSIONS_OF_ADMINS_MAX))
-		return false;
-	if (session->stranger)
-		return strangers < SESSIONS_OF_STRANGERS_MAX;
-	return of_uid < (admin ? SESSIONS_OF_ADMINS_MAX / 2 : SESSIONS_OF_UID_MAX);
-}
-
 static struct session *new_consumer(const struct keyd *keyd, struct peer *peer)
 {
 	bool stranger = !policy_may_fetch_any(&keyd->config.policy, peer);
@@ -79,76 +57,6 @@ static struct session *new_admin(const struct keyd *keyd, struct peer *peer)
 		return NULL;
 	admin->session.stranger = !admin->roles;
 	return &admin->session;
-}
-
-/* Takes fd over. */
-static void add_session(struct server *server, int fd,
-	struct session *(*make)(const struct keyd *keyd, struct peer *peer))
-{
-	struct keyd *keyd = server->keyd;
-	struct peer peer;
-
-	int rc = peer_identify(&peer, fd);
-	if (rc) {
-		log_warning("refusing a connection: cannot tell whose it is: %s", strerror(-rc));
-		(void)close(fd);
-		return;
-	}
-	int pid = (int)peer.pid;
-	unsigned uid = (unsigned)peer.uid;
-	struct session *session = make(keyd, &peer);
-	if (!session || !has_place(keyd, session)) {
-		log_warning("refusing a connection of pid %d uid %u: %s", pid, uid,
-			session ? "too many connections" : "out of memory");
-		(void)close(fd);
-		peer_clear(&peer); /* empty if the session took it */
-		if (session)
-			session->kind->free(session);
-		return;
-	}
-	session->fd = fd; /* the session owns it */
-	session->deadline_ms = clock_now_ms() + (session->stranger ? STRANGER_MS : GREETING_MS);
-	keyd->sessions[keyd->session_count++] = session; /* the table owns it */
-}
-
-static void accept_one(struct server *server, const struct listener *listener,
-	struct session *(*make)(const struct keyd *keyd, struct peer *peer))
-{
-	int fd = listener_accept(listener);
-	if (fd >= 0) {
-		add_session(server, fd, make);
-	} else if (fd != -EAGAIN) {
-		log_error("cannot accept a connection: %s", strerror(-fd));
-		server->accept_again_ms = clock_now_ms() + ACCEPT_PAUSE_MS;
-	}
-}
-
-static void receive(struct keyd *keyd, struct session *session)
-{
-	int rc = session_recv(keyd, session);
-	if (!rc) {
-		session->kind->on_message(keyd, session);
-	} else if (rc == -EBADMSG || rc == -EPROTONOSUPPORT) {
-		session->kind->on_garbage(keyd, session, rc);
-		session->ending = true;
-	} else if (rc != -EAGAIN) {
-		session->ending = true;
-	}
-}
-
-static void on_session_event(struct keyd *keyd, struct session *session, short events)
-{
-	if (session->fd < 0) { /* the process behind a broken connection has ended */
-		session->kind->on_exit(keyd, session);
-		session->ending = true;
-		return;
-	}
-	if ((events & POLLOUT) && session->wants_to_send)
-		session->kind->on_writable(keyd, session);
-	else if ((events & POLLIN) && !session->busy)
-		receive(keyd, session);
-	else if (events & (POLLHUP | POLLERR | POLLNVAL))
-		session->ending = true;
 }
 
 /* Closes ended connections; forgets their sessions unless their processes may still hold keys. */
@@ -172,6 +80,82 @@ static void reap(struct keyd *keyd)
 			session->kind->free(session);
 	}
 	keyd->session_count = kept;
+}
+
+/* Takes fd over. */
+static void add_session(struct server *server, int fd,
+	struct session *(*make)(const struct keyd *keyd, struct peer *peer))
+{
+	struct keyd *keyd = server->keyd;
+	struct peer peer;
+
+	int rc = peer_identify(&peer, fd);
+	if (rc) {
+		log_warning("refusing a connection: cannot tell whose it is: %s", strerror(-rc));
+		(void)close(fd);
+		return;
+	}
+	int pid = (int)peer.pid;
+	unsigned uid = (unsigned)peer.uid;
+	struct session *session = make(keyd, &peer);
+	if (!session || !places_find(keyd, session)) {
+		keyd_log_peer(keyd, LOG_LEVEL_WARNING, "refusing a connection of pid %d uid %u: %s",
+			pid, uid, session ? "too many connections" : "out of memory");
+		(void)close(fd);
+		peer_clear(&peer); /* empty if the session took it */
+		if (session)
+			session->kind->free(session);
+		return;
+	}
+	reap(keyd);       /* who made room for it */
+	session->fd = fd; /* the session owns it */
+	session->deadline_ms = clock_now_ms() + (session->stranger ? STRANGER_MS : GREETING_MS);
+	keyd->sessions[keyd->session_count++] = session; /* the table owns it */
+}
+
+static void accept_one(struct server *server, const struct listener *listener,
+	struct session *(*make)(const struct keyd *keyd, struct peer *peer))
+{
+	int fd = listener_accept(listener);
+	if (fd >= 0) {
+		add_session(server, fd, make);
+	} else if (fd != -EAGAIN) {
+		log_error("cannot accept a connection: %s", strerror(-fd));
+		server->accept_again_ms = clock_now_ms() + ACCEPT_PAUSE_MS;
+	}
+}
+
+static void receive(struct keyd *keyd, struct session *session)
+{
+	int rc = session_recv(keyd, session);
+	session->served_at = ++keyd->served;
+	if (!rc) {
+		session->kind->on_message(keyd, session);
+	} else if (rc == -EBADMSG || rc == -EPROTONOSUPPORT) {
+		session->kind->on_garbage(keyd, session, rc);
+		session->ending = true;
+	} else if (rc != -EAGAIN) {
+		session->ending = true;
+	}
+}
+
+/* its_turn: to be read. Who is not ready to be read but closed has nothing left to say. */
+static void on_session_event(
+	struct keyd *keyd, struct session *session, short events, bool its_turn)
+{
+	if (session->fd < 0) { /* the process behind a broken connection has ended */
+		session->kind->on_exit(keyd, session);
+		session->ending = true;
+		return;
+	}
+	if ((events & POLLOUT) && session->wants_to_send)
+		session->kind->on_writable(keyd, session);
+	else if (its_turn)
+		receive(keyd, session);
+	else if ((events & POLLIN) && !session->busy)
+		return; /* later */
+	else if (events & (POLLHUP | POLLERR | POLLNVAL))
+		session->ending = true;
 }
 
 static short events_of(const struct session *session)
@@ -242,16 +226,18 @@ static void serve_events(struct server *server, const struct pollfd *polls, size
 {
 	struct keyd *keyd = server->keyd;
 	struct signalfd_siginfo info;
+	bool turn[SESSIONS_MAX];
 
 	if (polls[0].revents && read(server->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		log_info("stopping: signal %u", info.ssi_signo);
 		server->stopping = true;
 	}
+	places_turns(keyd, polls + FIXED_POLLS, turn);
 	/* Handlers mark sessions as ending and never remove them: the table stands still here. */
 	for (size_t i = FIXED_POLLS; i < count; i++) {
 		struct session *session = keyd->sessions[i - FIXED_POLLS];
 		if (polls[i].revents && !session->ending)
-			on_session_event(keyd, session, polls[i].revents);
+			on_session_event(keyd, session, polls[i].revents, turn[i - FIXED_POLLS]);
 	}
 	reap(keyd); /* their places are free for those who wait */
 	if (polls[1].revents)

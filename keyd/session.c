@@ -23,7 +23,8 @@ bool session_send(
 	keyd->io.fd = -1;
 	if (rc) {
 		if (rc != -EPIPE)
-			log_warning("cannot send %s to pid %d (uid %u): %s: closing the connection",
+			keyd_log_peer(keyd, LOG_LEVEL_WARNING,
+				"cannot send %s to pid %d (uid %u): %s: closing the connection",
 				proto_type_name(msg->type), (int)session->peer.pid,
 				(unsigned)session->peer.uid,
 				rc == -ETIMEDOUT ? "it does not read" : strerror(-rc));
@@ -59,21 +60,48 @@ int session_recv(struct keyd *keyd, struct session *session)
 	return rc;
 }
 
-void keyd_audit_refusal(struct keyd *keyd, const struct audit_event *event)
+/* False when the minute's share is used up: what is refused then is counted. */
+static bool take_share(struct refusal_limit *limit)
 {
-	struct refusal_limit *limit = &keyd->refusals;
 	int64_t now_ms = clock_now_ms();
-	char detail[PROTO_MESSAGE_BYTES];
-	struct audit_event refusal = *event;
 
 	if (now_ms - limit->window_start_ms >= MINUTE_MS) {
 		limit->window_start_ms = now_ms;
 		limit->recorded = 0;
 	}
-	if (limit->recorded >= REFUSALS_A_MINUTE) {
-		limit->dropped++;
+	if (limit->recorded < REFUSALS_A_MINUTE)
+		return true;
+	limit->dropped++;
+	return false;
+}
+
+void keyd_log_peer(struct keyd *keyd, enum log_level level, const char *fmt, ...)
+{
+	struct refusal_limit *limit = &keyd->peers_logged;
+	char text[PROTO_MESSAGE_BYTES];
+	va_list ap;
+
+	if (!take_share(limit))
 		return;
-	}
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (limit->dropped)
+		log_at(level, "%s; %u such lines before this are left out", text, limit->dropped);
+	else
+		log_at(level, "%s", text);
+	limit->recorded++;
+	limit->dropped = 0;
+}
+
+void keyd_audit_refusal(struct keyd *keyd, const struct audit_event *event)
+{
+	struct refusal_limit *limit = &keyd->refusals;
+	char detail[PROTO_MESSAGE_BYTES];
+	struct audit_event refusal = *event;
+
+	if (!take_share(limit))
+		return;
 	if (limit->dropped) {
 		(void)snprintf(detail, sizeof(detail), "%s%s%u refusals before this not recorded",
 			event->detail ? event->detail : "", event->detail ? "; " : "",

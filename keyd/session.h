@@ -14,7 +14,6 @@
 
 enum {
 	SESSIONS_MAX = 256,
-	SESSIONS_OF_UID_MAX = 128,
 	SESSIONS_OF_ADMINS_MAX = 64,    /* of SESSIONS_MAX, kept for admin.sock */
 	SESSIONS_OF_STRANGERS_MAX = 16, /* peers without any right, until they were told so */
 };
@@ -33,6 +32,8 @@ struct session_kind {
 	void (*on_writable)(struct keyd *keyd, struct session *session);
 	/* The connection is closed. True: the session stays, to watch the peer's process. */
 	bool (*on_closed)(struct keyd *keyd, struct session *session);
+	/* It waits for nothing, and may be ended to make room for another. */
+	bool (*is_idle)(const struct session *session);
 	/* The process of a session that stayed has ended. NULL: sessions never stay. */
 	void (*on_exit)(struct keyd *keyd, struct session *session);
 	void (*free)(struct session *session);
@@ -43,6 +44,7 @@ struct session {
 	int fd; /* owned; -1: the connection is closed, only the process is watched */
 	struct peer peer;
 	int64_t deadline_ms; /* of clock_now_ms(): ended then; 0: none */
+	uint64_t served_at;  /* of keyd->served: when its last message was taken */
 	bool stranger;       /* no right at all: told so after its first message */
 	bool busy;           /* do not read the next message yet */
 	bool wants_to_send;
