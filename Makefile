@@ -24,14 +24,9 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c
 	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
-<<<<<<< HEAD
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c listener.c \
-	peer.c session.c consumer.c holders.c \
+	peer.c places.c session.c consumer.c holders.c \
 	revocation.c admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c answer.c \
-=======
-KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c listener.c peer.c places.c session.c consumer.c holders.c \
-	revocation.c admin.c policy.c admin_requests.c admin_levels.c admin_volumes.c answer.c \
->>>>>>> fa640c8 (keyd: connections and messages are shared out by user)
 	inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
 	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c rewrap.c \
 	luks_format.c suspend.c destroy.c erasure.c certificate.c ledger.c audit.c durable.c jsonhelp.c \

@@ -7,6 +7,14 @@
 
 #include "log.h"
 
+bool sandbox_has_network(const struct config *config)
+{
+	const char *tcti = config->custody.tpm2_tcti;
+
+	return config->sandbox_network ||
+	       (tcti && (!strncmp(tcti, "swtpm", 5) || !strncmp(tcti, "mssim", 5)));
+}
+
 /* What cannot be had: an error with sandbox = required, else a warning and 0. */
 static int missing(const struct config *config, const char *what, int rc)
 {

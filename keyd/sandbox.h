@@ -27,6 +27,9 @@ int sandbox_enter(const struct config *config) __attribute__((warn_unused_result
  */
 int sandbox_files(const struct config *config) __attribute__((warn_unused_result));
 
+/* Whether sandbox_network says so, or the TPM is reached that way (swtpm, mssim). */
+bool sandbox_has_network(const struct config *config);
+
 /* No system call but those of the tables in sandbox_calls.c. 0 or -errno. */
 int sandbox_calls(const struct config *config) __attribute__((warn_unused_result));
 

@@ -289,7 +289,7 @@ static int add_own_signals(scmp_filter_ctx filter)
 static bool may_make(int family, const struct config *config)
 {
 	return family == AF_UNIX ||
-	       (config->sandbox_network && (family == AF_INET || family == AF_INET6));
+	       (sandbox_has_network(config) && (family == AF_INET || family == AF_INET6));
 }
 
 static int add_family(scmp_filter_ctx filter, int family, const struct config *config)
@@ -304,7 +304,7 @@ static int add_family(scmp_filter_ctx filter, int family, const struct config *c
 	int rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
 		SCMP_A0(SCMP_CMP_EQ, value), SCMP_A2(SCMP_CMP_EQ, NETLINK_AUDIT));
 	if (!rc)
-		rc = seccomp_rule_add(filter, config->sandbox_network ? SCMP_ACT_ALLOW : refuse,
+		rc = seccomp_rule_add(filter, sandbox_has_network(config) ? SCMP_ACT_ALLOW : refuse,
 			SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, value),
 			SCMP_A2(SCMP_CMP_NE, NETLINK_AUDIT));
 	return rc;

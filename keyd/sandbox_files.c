@@ -43,6 +43,10 @@ enum {
 		   LANDLOCK_ACCESS_FS_MAKE_SYM,
 };
 
+/* As tpm2-tss names them: tpm2-tcti in keyd.conf(5). */
+static const char tcti_device[] = "device:";
+static const uint64_t tpm_access = READ | LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_IOCTL_DEV;
+
 /* What keyd and its libraries open while they serve, beside the state directory. */
 static const struct {
 	const char *path;
@@ -68,7 +72,7 @@ static const struct {
 	{"/dev/null", READ | LANDLOCK_ACCESS_FS_WRITE_FILE},
 	{"/dev/random", READ},
 	{"/dev/urandom", READ},
-	/* custody in a TPM: the kernel lets one user at a time talk to it, the group tss to all of it */
+	/* custody tpm2: whoever may open it as a user of the system */
 	{"/dev/tpmrm0", READ | LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_IOCTL_DEV},
 };
 
@@ -96,7 +100,7 @@ static struct ruleset_attr handled(int abi, const struct config *config)
 		attr.handled_access_fs |= ACCESS_REFER;
 	if (abi >= 3)
 		attr.handled_access_fs |= ACCESS_TRUNCATE;
-	if (abi >= 4 && !config->sandbox_network)
+	if (abi >= 4 && !sandbox_has_network(config))
 		attr.handled_access_net = NET_BIND_TCP | NET_CONNECT_TCP;
 	if (abi >= 5)
 		attr.handled_access_fs |= ACCESS_IOCTL_DEV;
@@ -148,6 +152,9 @@ static int add_rules(int ruleset, uint64_t handled_fs, const struct config *conf
 		if (rc)
 			log_error("sandbox-paths: %s: %s", path, strerror(-rc));
 	}
+	const char *tcti = config->custody.tpm2_tcti;
+	if (!rc && tcti && !strncmp(tcti, tcti_device, strlen(tcti_device)))
+		rc = allow(ruleset, handled_fs, tcti + strlen(tcti_device), tpm_access);
 	/* What a system does not have is not asked for, either. */
 	for (size_t i = 0; !rc && i < sizeof(everybodys) / sizeof(everybodys[0]); i++) {
 		rc = allow(ruleset, handled_fs, everybodys[i].path, everybodys[i].access);
