@@ -39,7 +39,8 @@ DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev
 	libjson-c-dev libsystemd-dev libargon2-dev libseccomp-dev libbsd-dev libtss2-dev $(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
 	util-linux scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86 systemd \
-	swtpm tpm2-tools libtss2-tcti-swtpm0
+	swtpm tpm2-tools libtss2-tcti-swtpm0 \
+	clang clang-tidy libclang-rt-14-dev afl++
 # bench: the peers to compare with, and plots.
 DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
 
@@ -129,6 +130,14 @@ $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 # Before libunit.a, whose volume it replaces.
 $(addprefix $(OUT)/tests/,test_request test_request_now): $(call pie,tests/unit/fake_volume.c)
 
+# Fuzz targets with main() and inputs of their own: what fuzzing found stays mended.
+FUZZ    := $(filter-out fuzz,$(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
+REPLAYS := $(addprefix $(OUT)/tests/test_fuzz_,$(FUZZ))
+$(REPLAYS): $(OUT)/tests/test_fuzz_%: $(OUT)/pie/tests/fuzz/fuzz_%.o $(call pie,tests/fuzz/replay.c tests/fuzz/lab.c) $(OUT)/libunit.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PLUGIN_LIBS) $(KEYD_LIBS)
+$(OUT)/pie/tests/fuzz/replay.o: ALL_CFLAGS += -DCORPUS='"$(CURDIR)/tests/fuzz/corpus"'
+
 $(OUT)/libunit.a: $(UNIT_OBJECTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
@@ -172,10 +181,10 @@ bench: deps
 	python3 tests/bench/bench.py --build $(OUT) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 test: deps
-	$(MAKE) all $(TOOLS) $(BENCH_TOOLS) $(UNIT)
+	$(MAKE) all $(TOOLS) $(BENCH_TOOLS) $(UNIT) $(REPLAYS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh unit model e2e conformance guest
 
-test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(BENCH_TOOLS) $(UNIT)
+test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(BENCH_TOOLS) $(UNIT) $(REPLAYS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
 # Needs nothing that is built.
@@ -186,6 +195,41 @@ test-model:
 bench-guest: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/guest/lio.sh
+
+# ---- Fuzzing (tests/README.md), static analysis ----------------------------------------------------
+
+# For each target; all together take FUZZ_SECONDS times their number, on two CPUs half of it.
+FUZZ_SECONDS ?= 40
+FUZZ_CC      ?= clang
+FUZZ_OUT     ?= $(BUILD)/fuzz
+FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Wall -D_GNU_SOURCE -Ikeyd -Ibs_crypt $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -MMD -MP \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_OBJECTS  = $(patsubst %.c,$(FUZZ_OUT)/obj/%.o,$(filter-out bs_crypt/plugin.c bs_crypt/command.c bs_crypt/complete.c \
+	keyd/main.c keyd/keyadm.c,$(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC)) tests/fuzz/lab.c))
+
+$(FUZZ_OUT)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -c -o $@ $<
+
+$(FUZZ_OUT)/libfuzz.a: $(FUZZ_OBJECTS)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(FUZZ_OUT)/fuzz_%: $(FUZZ_OUT)/obj/tests/fuzz/fuzz_%.o $(FUZZ_OUT)/libfuzz.a
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(PLUGIN_LIBS) $(KEYD_LIBS)
+
+.PHONY: fuzz fuzz-afl analyze
+# FUZZ="proto store": these targets alone.
+fuzz: $(addprefix $(FUZZ_OUT)/fuzz_,$(FUZZ))
+	BUILD=$(BUILD) SECONDS_EACH=$(FUZZ_SECONDS) bash tests/fuzz/run.sh $(FUZZ)
+
+# The same targets for long runs with afl-fuzz(1).
+fuzz-afl:
+	$(MAKE) FUZZ_CC=afl-clang-fast FUZZ_OUT=$(BUILD)/fuzz-afl $(addprefix $(BUILD)/fuzz-afl/fuzz_,$(FUZZ))
+
+analyze: $(TGT_SRC)/version
+	@FLAGS="-std=gnu11 -D_GNU_SOURCE -Ikeyd -Ibs_crypt $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -isystem $(TGT_SRC)/usr \
+		-DBS_CRYPT_TGT_VERSION=\"any\"" bash tests/analyze.sh $(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC))
 
 # ---- Install, clean code -------------------------------------------------------------------------
 
@@ -233,4 +277,5 @@ lint: $(TGT_SRC)/version
 clean:
 	rm -rf $(BUILD)
 
+-include $(shell [ ! -d $(FUZZ_OUT) ] || find $(FUZZ_OUT) -name '*.d')
 -include $(wildcard $(OUT)/pi?/*/*.d $(OUT)/pi?/tests/*/*.d)

@@ -213,7 +213,7 @@ static void prepare_jobs(struct manager *m, const struct ipsec_context *ctx)
 		job->key_len_in_bytes = KEY_BYTES;
 		job->cipher_mode = IMB_CIPHER_CBC;
 		job->hash_alg = IMB_AUTH_NULL;
-		job->iv = m->ivs + i * BLOCK_BYTES;
+		job->iv = m->ivs + (size_t)i * BLOCK_BYTES;
 		job->iv_len_in_bytes = BLOCK_BYTES;
 		job->msg_len_to_cipher_in_bytes = ctx->sector_bytes;
 	}
@@ -228,7 +228,7 @@ static int make_ivs(
 
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t iv[2] = {htole64(sector + (uint64_t)i * step), 0};
-		memcpy(m->ivs + i * BLOCK_BYTES, iv, sizeof(iv));
+		memcpy(m->ivs + (size_t)i * BLOCK_BYTES, iv, sizeof(iv));
 	}
 	IMB_JOB *job = IMB_GET_NEXT_JOB(m->mgr);
 	job->enc_keys = job->dec_keys = &ctx->essiv;
@@ -314,7 +314,7 @@ static int ipsec_decrypt(
 		const struct cipher *cipher, const uint8_t *key, uint32_t sector_bytes)            \
 	{                                                                                          \
 		(void)cipher;                                                                      \
-		return context_new(&arch_name, key, sector_bytes);                                 \
+		return context_new(&(arch_name), key, sector_bytes);                               \
 	}                                                                                          \
 	const struct crypt_engine crypt_ipsec_mb_##arch_name = {                                   \
 		.name = "ipsec-mb-" #arch_name,                                                    \

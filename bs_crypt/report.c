@@ -18,7 +18,7 @@ static void report(log_fn *log, const char *fmt, va_list ap)
 	if (log)
 		log("bs_crypt: %s\n", line);
 	else
-		fprintf(stderr, "bs_crypt: %s\n", line);
+		(void)fprintf(stderr, "bs_crypt: %s\n", line);
 }
 
 void report_error(const char *fmt, ...)

@@ -86,7 +86,7 @@ void text_sanitize(char *dst, size_t cap, const char *src)
 	size_t i = 0;
 
 	for (; i + 1 < cap && src[i]; i++)
-		dst[i] = src[i] >= 0x20 && src[i] < 0x7f ? src[i] : '?';
+		dst[i] = (char)(src[i] >= 0x20 && src[i] < 0x7f ? src[i] : '?');
 	dst[i] = '\0';
 }
 

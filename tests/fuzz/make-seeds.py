@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
+"""make-seeds.py: writes corpus/TARGET/seed-NAME, what fuzzing begins with: a good input of each kind.
+
+Other files of the corpus were found by fuzzing and are kept.
+"""
+import json
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+UUID = b"11111111-2222-4333-8444-555555555555"
+
+# Types as in keyd/proto.h.
+(HELLO, HELLO_REPLY, ATTACH, ATTACH_REPLY, DETACH, REVOKE, REVOKE_ACK, RESTORE, PING, PONG, RESTORE_ACK) = range(1, 12)
+(INIT, STATUS, LEVEL_CREATE, LEVEL_LIST, LEVEL_SHOW, LEVEL_SUSPEND, LEVEL_RESUME, LEVEL_DESTROY, VOLUME_CREATE,
+ VOLUME_COMMIT, VOLUME_LIST, VOLUME_SHOW, VOLUME_KEY, VOLUME_DESTROY, AUDIT, AUDIT_VERIFY, UNLOCK,
+ INIT_PASSPHRASE) = range(32, 50)
+REPLY, TEXT, VOLUME_HEADER, KEY = range(64, 68)
+
+
+def message(kind, layout="", *fields):
+    body = struct.pack("<" + layout, *fields)
+    return struct.pack("<4sHHII", b"TGTC", 1, kind, 16 + len(body), 7) + body
+
+
+def proto():
+    level, path = b"red", b"/srv/luns/red.img"
+    yield "hello", message(HELLO, "16s", b"tgtd")
+    yield "hello-reply", message(HELLO_REPLY, "I512s", 1, b"no")
+    yield "attach", message(ATTACH, "40s64s4096s", UUID, level, path)
+    yield "attach-reply", message(ATTACH_REPLY, "IIQQ40s64s32s512sI64s", 0, 4096, 1 << 24, 1 << 30, UUID, level,
+                                  b"aes-cbc-essiv:sha256", b"", 32, bytes(range(32)))
+    yield "detach", message(DETACH, "40s", UUID)
+    yield "revoke", message(REVOKE, "I64s40s", 2, level, b"")
+    yield "revoke-ack", message(REVOKE_ACK, "I", 3)
+    yield "restore-ack", message(RESTORE_ACK)
+    yield "ping", message(PING)
+    yield "init", message(INIT, "16s", b"file")
+    yield "init-passphrase", message(INIT_PASSPHRASE, "16sI512s", b"passphrase", 4, b"word")
+    yield "unlock", message(UNLOCK, "I512s", 4, b"word")
+    yield "status", message(STATUS)
+    yield "level-create", message(LEVEL_CREATE, "64s", level)
+    yield "volume-create", message(VOLUME_CREATE, "QI64s32s4096s", 1 << 30, 512, level, b"aes-xts-plain64", path)
+    yield "volume-show", message(VOLUME_SHOW, "4096s", path)
+    yield "reply", message(REPLY, "I512s", 0, b"done")
+    yield "text", message(TEXT, "I4096s", 2, b"{}")
+    yield "volume-header", message(VOLUME_HEADER, "Q40s", 1 << 24, UUID)
+    yield "key", message(KEY, "I64s", 64, bytes(range(64)))
+
+
+# Words of fuzz_server.c's choose().
+(RED, BLUE, GONE, VOLUME, RED_PATH, BLUE_PATH, NEW_PATH, NEW, NOTHING, DOTS, SLASH, FILE, PASSPHRASE, ESSIV, XTS,
+ LONGEST) = range(16)
+TGTD, TGTD2, ADMIN, ADMIN2 = range(4)
+
+
+def say(who, kind, *choices):
+    return bytes([who, kind, 9, *choices])
+
+
+def raw(who, data):
+    return bytes([who + 4]) + struct.pack("<H", len(data)) + data
+
+
+WAIT = bytes([8])
+
+
+def again(who):
+    return bytes([who + 12])
+
+
+def server():
+    hello, attach = say(TGTD, HELLO, RED), say(TGTD, ATTACH, VOLUME, RED, RED_PATH)
+    create = say(ADMIN, VOLUME_CREATE, 1, 20, 0, RED, ESSIV, NEW_PATH)
+    yield "attach", hello + attach + say(TGTD, PING, 0) + say(TGTD, DETACH, VOLUME)
+    yield "destroy", (hello + attach + say(ADMIN, LEVEL_DESTROY, RED) + say(TGTD, REVOKE_ACK, 1) + WAIT
+                      + say(ADMIN2, LEVEL_SHOW, RED))
+    yield "destroy-silent", hello + attach + say(ADMIN, LEVEL_DESTROY, RED) + again(TGTD) + hello + WAIT
+    yield "destroy-volume", hello + attach + say(ADMIN, VOLUME_DESTROY, VOLUME) + WAIT + say(ADMIN, VOLUME_LIST, RED)
+    yield "suspend", (hello + say(ADMIN, LEVEL_SUSPEND, RED) + WAIT + attach + say(ADMIN, LEVEL_RESUME, RED) + WAIT
+                      + attach)
+    yield "two", hello + say(TGTD2, HELLO, RED) + attach + say(TGTD2, ATTACH, VOLUME, NOTHING, RED_PATH)
+    yield "create", say(ADMIN, LEVEL_CREATE, NEW) + create + say(ADMIN, VOLUME_COMMIT, 0) + say(ADMIN, VOLUME_LIST, 0)
+    yield "create-left", create + again(ADMIN) + create
+    yield "look", b"".join(say(ADMIN, kind, RED) for kind in (STATUS, LEVEL_LIST, LEVEL_SHOW, VOLUME_LIST, AUDIT,
+                                                              AUDIT_VERIFY)) + say(ADMIN, VOLUME_SHOW, BLUE_PATH)
+    yield "key", say(ADMIN, VOLUME_KEY, VOLUME) + say(TGTD, VOLUME_KEY, VOLUME)
+    yield "init", say(ADMIN, INIT, FILE) + say(ADMIN, INIT, PASSPHRASE)
+    yield "wrong", raw(TGTD, b"TGTC") + raw(ADMIN, message(STATUS)[:-1]) + raw(ADMIN2, b"") + raw(TGTD2, bytes(9000))
+    yield "swapped", say(TGTD, STATUS, 0) + say(ADMIN, HELLO, RED) + say(ADMIN2, ATTACH, VOLUME, RED, RED_PATH)
+
+
+def store():
+    for number in range(14):
+        yield f"empty-{number}", bytes([number, 0])
+        yield f"byte-{number}", bytes([number, 1, 60, 0, 255])
+    yield "text", bytes([0, 0]) + b'{"seq":1,"time":"2026-01-01T00:00:00Z","event":"x"}\n'
+    yield "holders", bytes([3, 0]) + b'{"boot":"x","holders":[{"pid":1,"uid":0,"start":1,"volumes":["%s"]}]}' % UUID
+    for kind in range(8):
+        for name in range(4):
+            body = {"destroyed_at": 1, "volumes": [{"uuid": UUID.decode(), "path": "/x"}], "path": "/x"}
+            yield f"sealed-{kind}-{name}", bytes([0, 2, kind, name]) + json.dumps(body).encode()
+
+
+def config():
+    yield "shipped", (TOP / "configs/keyd.conf").read_bytes()
+    yield "sections", b"[roles]\nsecurity-admin = 0, @0,\n 1001\n[level a]\nfetch = 5\n[level b]\n"
+    yield "sandbox", b"[keyd]\nsandbox = required\nsandbox-paths = /a /b\nsandbox-network = yes\n"
+    yield "wrong", b"[keyd]\nstate = x\n[bogus\n= 3\nlog-level\n"
+    yield "long", b"[levels]\nfetch = " + b"1," * 300 + b"\n"
+
+
+def luks():
+    header = {
+        "keyslots": {},
+        "tokens": {"0": {"type": "tgt-keyd", "keyslots": [], "level": "red", "volume": UUID.decode()}},
+        "segments": {"0": {"type": "crypt", "offset": "16777216", "size": "dynamic", "iv_tweak": "0",
+                           "encryption": "aes-cbc-essiv:sha256", "sector_size": 512}},
+        "digests": {"0": {"type": "pbkdf2", "keyslots": [], "segments": ["0"], "hash": "sha256", "iterations": 1000,
+                          "salt": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+                          "digest": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}},
+        "config": {"json_size": "12288", "keyslots_size": "16744448"},
+    }
+    yield "json", b"\0" + json.dumps(header).encode()
+    for name, change in (("integrity", {"integrity": {"type": "hmac(sha256)", "journal_encryption": "none"}}),
+                         ("tweak", {"iv_tweak": "8"}), ("linear", {"type": "linear"}), ("sized", {"size": "4096"})):
+        changed = json.loads(json.dumps(header))
+        changed["segments"]["0"].update(change)
+        yield name, b"\0" + json.dumps(changed).encode()
+    header["digests"]["0"]["iterations"] = 4000000000
+    yield "slow", b"\0" + json.dumps(header).encode()
+    yield "binary", b"\1" + b"LUKS\xba\xbe" + struct.pack(">HQQ48s32s64s40s", 2, 16384, 1, b"", b"sha256", b"", UUID)
+    yield "empty", b"\0"
+
+
+def bsopts():
+    yield "all", b"level=red;keyd=/run/keyd/keyd.sock;threads=4;engine=openssl;grace=10;shared=on;malloc=off"
+    yield "twice", b"level=red;level=blue"
+    yield "odd", b";;threads=-1;=;grace;client_timeout=99999999999999999999"
+
+
+def args():
+    yield "create", b"volume\ncreate\n--level\nred\n--size=10G\n--sector-size\n4096\n/srv/x.img"
+    yield "json", b"--json\nlevel\nlist"
+    yield "end", b"volume\nshow\n--\n--odd"
+    yield "size", b"18446744073709551616T"
+    yield "custody", b"init\n--custody\npassphrase\n--passphrase-fd=3"
+
+
+for target in (proto, server, store, config, luks, bsopts, args):
+    folder = HERE / "corpus" / target.__name__
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in target():
+        (folder / f"seed-{name}").write_bytes(data)
