@@ -12,7 +12,8 @@ bool sandbox_has_network(const struct config *config)
 	const char *tcti = config->custody.tpm2_tcti;
 
 	return config->sandbox_network ||
-	       (tcti && (!strncmp(tcti, "swtpm", 5) || !strncmp(tcti, "mssim", 5)));
+	       (tcti && (!strncmp(tcti, "swtpm", 5) || !strncmp(tcti, "mssim", 5)) &&
+		       !strstr(tcti, "path="));
 }
 
 /* What cannot be had: an error with sandbox = required, else a warning and 0. */

@@ -50,6 +50,8 @@ int main(int argc, char *argv[])
 		}
 		count++;
 	}
+	if (folder)
+		(void)closedir(folder);
 	/* As cmocka says it. */
 	(void)printf("%s %d inputs\n", count ? "[       OK ]" : "[  FAILED  ]", count);
 	return count ? EXIT_SUCCESS : EXIT_FAILURE;
