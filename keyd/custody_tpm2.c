@@ -371,10 +371,8 @@ static int tpm2_load(const struct custody_place *place, const struct proto_passp
 		rc = tpm2_open(tcti_of(place), &tpm);
 	if (!rc)
 		rc = read_slot(tpm, &f, k, root);
-	if (rc == -ENOENT && tpm2_exists(tpm, index_of(&f, true)) > 0)
-		rc = -ESTALE;
-	else if (rc == -ENOENT && tpm)
-		rc = -ENXIO;
+	if (rc == -ENOENT && tpm) /* else it is the file that is not there */
+		rc = tpm2_exists(tpm, index_of(&f, true)) > 0 ? -ESTALE : -ENXIO;
 	tpm2_close(tpm);
 	if (rc) {
 		tpm2_release(k);
