@@ -128,6 +128,7 @@ static const int allowed[] = {
 	SCMP_SYS(epoll_ctl),
 	SCMP_SYS(epoll_wait),
 	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(epoll_pwait2),
 	SCMP_SYS(eventfd2),
 	SCMP_SYS(pipe),
 	SCMP_SYS(pipe2),
@@ -213,6 +214,13 @@ static const struct {
 	{SCMP_SYS(mknod), EPERM}, /* libdevmapper: /dev/mapper/control */
 	{SCMP_SYS(mknodat), EPERM},
 	{SCMP_SYS(bind), EACCES},
+	{SCMP_SYS(socketpair), EACCES},
+	{SCMP_SYS(inotify_init1), ENOSYS}, /* name services */
+	{SCMP_SYS(getxattr), EOPNOTSUPP},
+	{SCMP_SYS(lgetxattr), EOPNOTSUPP},
+	{SCMP_SYS(fgetxattr), EOPNOTSUPP},
+	{SCMP_SYS(capget), EPERM},
+	{SCMP_SYS(io_uring_setup), ENOSYS},
 	{SCMP_SYS(get_mempolicy), ENOSYS},
 	{SCMP_SYS(sched_setscheduler), EPERM},
 	{SCMP_SYS(setpriority), EPERM},
