@@ -235,7 +235,9 @@ void format_status(FILE *out, struct json_object *status)
 		{"erase class", "erase_class", VALUE_TEXT},
 		{"volumes", "volumes", VALUE_OPTIONAL},
 		{"audit head", "audit_head", VALUE_TEXT},
+		{"audit records", "audit_seq", VALUE_TEXT},
 	};
+	static const struct value signing[] = {{"certificate key", "key_id", VALUE_TEXT}};
 	static const struct value consumers[] = {
 		{"PID", "pid", VALUE_TEXT},
 		{"UID", "uid", VALUE_TEXT},
@@ -244,10 +246,12 @@ void format_status(FILE *out, struct json_object *status)
 		{"CONNECTED", "connected", VALUE_TEXT},
 		{"SINCE", "connected_at", VALUE_TEXT},
 	};
-	struct json_object *levels = NULL;
+	struct json_object *levels = NULL, *key = NULL;
 	char line[32];
 
 	PAIRS(out, status, pairs);
+	(void)json_object_object_get_ex(status, "certificate_key", &key);
+	PAIRS(out, key, signing);
 	(void)json_object_object_get_ex(status, "levels", &levels);
 	put_level_counts(out, levels);
 	(void)snprintf(line, sizeof(line), "%" PRIu64, format_count(status, "consumers"));
@@ -286,11 +290,16 @@ static void put_volumes(FILE *out, struct json_object *volumes, const char *labe
 {
 	for (size_t i = 0; i < length_of(volumes); i++) {
 		struct json_object *v = json_object_array_get_idx(volumes, i);
+		struct json_object *cipher;
 		char size[FORMAT_SIZE_BYTES];
 		(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, i ? "" : label);
 		format_text(out, format_member(v, "uuid"));
 		(void)fprintf(out, "  key %s  %s  ", format_member(v, "fingerprint"),
 			format_size(size, format_count(v, "size_bytes")));
+		if (json_object_object_get_ex(v, "cipher", &cipher)) {
+			format_text(out, format_member(v, "cipher"));
+			(void)fputs("  ", out);
+		}
 		format_text(out, format_member(v, "path"));
 		(void)fputc('\n', out);
 	}
@@ -414,6 +423,49 @@ static void put_exports(FILE *out, struct json_object *c)
 		put_pair(out, "still exported", "no key of these was ever exported");
 }
 
+/* How, with what and where: since version 2 of the certificate. */
+static void put_method(FILE *out, struct json_object *c)
+{
+	static const struct value how[] = {
+		{"method", "name", VALUE_OPTIONAL},
+		{"", "standard", VALUE_OPTIONAL},
+		{"keys wrapped", "key_wrapping", VALUE_OPTIONAL},
+		{"custody", "custody_of_root_key", VALUE_OPTIONAL},
+	};
+	static const struct value with[] = {
+		{"tool", "name", VALUE_OPTIONAL},
+		{"", "version", VALUE_OPTIONAL},
+	};
+	static const struct value where[] = {
+		{"host", "host", VALUE_OPTIONAL},
+		{"machine", "machine", VALUE_OPTIONAL},
+	};
+	struct json_object *method = NULL, *tool = NULL, *location = NULL;
+
+	(void)json_object_object_get_ex(c, "method", &method);
+	(void)json_object_object_get_ex(c, "tool", &tool);
+	(void)json_object_object_get_ex(c, "location", &location);
+	PAIRS(out, method, how);
+	PAIRS(out, tool, with);
+	PAIRS(out, location, where);
+}
+
+/* Says what is there; only keyadm certificate verify can say what it is worth. */
+static void put_signature(FILE *out, struct json_object *c)
+{
+	static const struct value pairs[] = {
+		{"signed with", "algorithm", VALUE_TEXT},
+		{"key", "key_id", VALUE_TEXT},
+		{"signature", "value", VALUE_TEXT},
+	};
+	struct json_object *signature = NULL;
+
+	if (json_object_object_get_ex(c, "signature", &signature))
+		PAIRS(out, signature, pairs);
+	else
+		put_pair(out, "signed with", "nothing: an earlier keyd wrote this certificate");
+}
+
 void format_certificate(FILE *out, struct json_object *c)
 {
 	static const struct value head[] = {
@@ -426,6 +478,8 @@ void format_certificate(FILE *out, struct json_object *c)
 		{"requested", "requested_at", VALUE_TEXT},
 		{"completed", "completed_at", VALUE_TEXT},
 	};
+	static const struct value ledger[] = {
+		{"not readable", "unreadable_exports", VALUE_OPTIONAL}};
 	static const struct value proof[] = {
 		{"erase class", "erase_class", VALUE_TEXT},
 		{"", "erase_class_reason", VALUE_TEXT},
@@ -434,6 +488,12 @@ void format_certificate(FILE *out, struct json_object *c)
 		{"verification", "result", VALUE_TEXT},
 		{"", "checked", VALUE_OPTIONAL},
 		{"", "erase_error", VALUE_OPTIONAL},
+		{"key files left", "key_files_left", VALUE_TEXT},
+		{"key opens", "key_can_be_unwrapped", VALUE_TEXT},
+	};
+	static const struct value log[] = {
+		{"audit head", "audit_head", VALUE_TEXT},
+		{"of record", "audit_seq", VALUE_OPTIONAL},
 	};
 	struct json_object *verification = NULL;
 
@@ -447,9 +507,12 @@ void format_certificate(FILE *out, struct json_object *c)
 	put_processes(out, "not confirmed", array_of(c, "unacknowledged"));
 	put_processes(out, "ended before", array_of(c, "exited"));
 	put_exports(out, c);
+	PAIRS(out, c, ledger);
 	PAIRS(out, c, proof);
 	PAIRS(out, verification, checks);
-	put_pair(out, "audit head", format_member(c, "audit_head"));
+	put_method(out, c);
+	PAIRS(out, c, log);
+	put_signature(out, c);
 }
 
 static bool is_one_of(const char *key, const char *const *keys)
