@@ -29,7 +29,7 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c sess
 	answer.c inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
 	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c rewrap.c \
 	luks_format.c suspend.c destroy.c erasure.c certificate.c signature.c serverkeys.c ledger.c \
-	audit.c audit_line.c audit_head.c audit_verify.c mac.c \
+	audit.c audit_line.c audit_head.c audit_verify.c mac.c publish.c publish_journal.c publish_kernel.c \
 	durable.c jsonhelp.c text.c log.c)
 KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c \
 	keyadm_passphrase.c keyadm_destroy.c keyadm_audit.c keyadm_certificate.c keyadm_format.c client.c \
@@ -37,7 +37,7 @@ KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_v
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
-	libjson-c-dev libsystemd-dev libargon2-dev libbsd-dev libtss2-dev $(if $(IPSEC_MB),libipsec-mb-dev)
+	libjson-c-dev libsystemd-dev libargon2-dev libbsd-dev libtss2-dev libaudit-dev $(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
 	util-linux scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86 \
 	swtpm tpm2-tools libtss2-tcti-swtpm0
@@ -63,7 +63,7 @@ ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
 
 CRYPTO_LIBS := -lcrypto
 PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
-KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd
+KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd -laudit
 KEYADM_LIBS := -lcrypto -ljson-c -lbsd
 
 # ---- Build ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "durable.h"
 #include "log.h"
+#include "publish.h"
 #include "secret.h"
 #include "text.h"
 
@@ -272,6 +273,7 @@ static int append(struct audit *audit, struct mac *mac, const struct audit_event
 	json_object_put(record);
 	if (rc)
 		return rc;
+	publish_record(event, audit->next_seq, hash);
 	audit->next_seq++;
 	memcpy(audit->head, hash, sizeof(hash));
 	return 0;

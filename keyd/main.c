@@ -13,6 +13,7 @@
 #include "holders.h"
 #include "keyd.h"
 #include "log.h"
+#include "publish.h"
 #include "secret.h"
 #include "server.h"
 #include "serverkeys.h"
@@ -175,6 +176,7 @@ static int run(struct keyd *keyd)
 	rc = keystore_open(&keyd->store, keyd->config.state, &keyd->config.custody);
 	if (rc)
 		goto out_io;
+	publish_open();
 	rc = open_audit(keyd);
 	if (rc)
 		goto out_store;
@@ -193,6 +195,7 @@ static int run(struct keyd *keyd)
 out_store:
 	serverkeys_end(keyd);
 	audit_log_close(&keyd->audit);
+	publish_close();
 	keystore_close(&keyd->store);
 out_io:
 	proto_channel_close(&keyd->io);
