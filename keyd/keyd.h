@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * keyd as a whole: what its parts share. One thread, one poll loop (server.c), no part blocks on a
- * peer.
+ * peer. (publish_kernel.c has a thread to be blocked in its place.)
  */
 #ifndef KEYD_KEYD_H
 #define KEYD_KEYD_H

@@ -155,6 +155,7 @@ static int open_audit(struct keyd *keyd)
 {
 	struct audit_key key;
 
+	keyd->audit = (struct audit){.fd = -1, .head_fd = -1};
 	int rc = serverkeys_audit_key(&keyd->store, &key);
 	if (!rc)
 		rc = audit_log_open(&keyd->audit, keyd->store.dir_fd, key.bytes ? &key : NULL);

@@ -14,9 +14,10 @@ struct audit_event;
 /* Until this was called nothing is published. */
 void publish_open(void);
 
-/* A durable record, its number and hash. Never waits for the journal. */
+/* A durable record, its number and hash. Waits for nobody. One thread, always the same. */
 void publish_record(const struct audit_event *event, uint64_t seq, const char *hash);
 
+/* What is on its way is given a second. */
 void publish_close(void);
 
 #endif

@@ -2,47 +2,44 @@
 /*
  * Records as AUDIT_CRYPTO_KEY_USER of the Linux audit subsystem. It wants CAP_AUDIT_WRITE; the kernel
  * drops what is sent while auditing is switched off.
+ *
+ * The kernel lets a sender sleep while its backlog is full (audit_backlog_wait_time, a minute), so a
+ * thread sends, from a short queue: a wipe must not wait for a stuck auditd. It never sees a secret.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <libaudit.h>
 
 #include "log.h"
 #include "publish_private.h"
 
-enum { MESSAGE_BYTES = 1024 };
+enum { MESSAGE_BYTES = 1024, QUEUE_MAX = 128, END_SECONDS = 1 };
 
-enum state { UNTRIED, OPEN, AWAY };
+struct message {
+	char text[MESSAGE_BYTES];
+	uint64_t seq;
+	bool passed;
+};
 
-static int audit_socket = -1;
-static enum state state = UNTRIED;
+static struct {
+	pthread_mutex_t lock; /* of all below */
+	pthread_cond_t changed;
+	struct message items[QUEUE_MAX];
+	size_t first, count;
+	bool ending;
+	bool away; /* the kernel takes none: nothing is queued any more */
+} queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* Of keyd's own thread. */
+static pthread_t sender;
+static bool started;
 static bool missed; /* said so already */
-
-/* Said once: a kernel without auditing gets none while keyd runs. */
-static void give_up(int error)
-{
-	log_debug("the Linux audit subsystem is not told of records: %s",
-		error ? strerror(error) : "it takes none");
-	publish_kernel_close();
-	state = AWAY;
-}
-
-static bool be_open(void)
-{
-	if (state != UNTRIED)
-		return state == OPEN;
-	errno = 0;
-	audit_socket = audit_open();
-	if (audit_socket < 0)
-		give_up(errno);
-	else
-		state = OPEN;
-	return state == OPEN;
-}
 
 /* A name=value pair; text that is not plain becomes hexadecimal, as auditd(8)'s tools expect. */
 static void add(char message[MESSAGE_BYTES], const char *name, const char *value)
@@ -80,32 +77,111 @@ static void fill(char message[MESSAGE_BYTES], const struct publication *p)
 static bool is_for_good(int error)
 {
 	return !error || error == EPERM || error == ECONNREFUSED || error == EPROTONOSUPPORT ||
-	       error == EINVAL;
+	       error == EAFNOSUPPORT || error == EINVAL;
+}
+
+/* False when there is no use in sending more. */
+static bool send_message(int audit_socket, const struct message *m)
+{
+	errno = 0;
+	if (audit_log_user_message(audit_socket, AUDIT_CRYPTO_KEY_USER, m->text, "", "", "",
+		    m->passed ? 1 : 0) > 0)
+		return true;
+	if (is_for_good(errno)) {
+		log_debug("the Linux audit subsystem is not told of records: %s",
+			errno ? strerror(errno) : "it takes none");
+		return false;
+	}
+	log_warning(
+		"the Linux audit subsystem misses record %" PRIu64 ": %s", m->seq, strerror(errno));
+	return true;
+}
+
+/* The oldest message, waited for. False: there is none, and none will come. */
+static bool take(struct message *m)
+{
+	(void)pthread_mutex_lock(&queue.lock);
+	while (!queue.count && !queue.ending)
+		(void)pthread_cond_wait(&queue.changed, &queue.lock);
+	bool any = queue.count > 0;
+	if (any) {
+		*m = queue.items[queue.first];
+		queue.first = (queue.first + 1) % QUEUE_MAX;
+		queue.count--;
+	}
+	(void)pthread_mutex_unlock(&queue.lock);
+	return any;
+}
+
+static void *send_all(void *unused)
+{
+	struct message m;
+
+	errno = 0;
+	int audit_socket = audit_open();
+	bool useful = audit_socket >= 0;
+	if (!useful)
+		log_debug("the Linux audit subsystem is not told of records: %s", strerror(errno));
+	while (useful && take(&m))
+		useful = send_message(audit_socket, &m);
+	if (audit_socket >= 0)
+		audit_close(audit_socket);
+	(void)pthread_mutex_lock(&queue.lock);
+	queue.away = true;
+	(void)pthread_mutex_unlock(&queue.lock);
+	return unused;
+}
+
+static bool be_started(void)
+{
+	if (!started && !queue.away) {
+		int rc = pthread_create(&sender, NULL, send_all, NULL);
+		if (rc)
+			log_warning(
+				"the Linux audit subsystem is not told of records: no thread: %s",
+				strerror(rc));
+		started = !rc;
+		queue.away = rc != 0;
+	}
+	return started;
 }
 
 void publish_kernel(const struct publication *p)
 {
-	char message[MESSAGE_BYTES];
+	struct message m = {.seq = p->seq, .passed = p->passed};
 
-	if (!be_open())
+	if (!be_started())
 		return;
-	fill(message, p);
-	errno = 0;
-	int rc = audit_log_user_message(
-		audit_socket, AUDIT_CRYPTO_KEY_USER, message, "", "", "", p->passed ? 1 : 0);
-	if (rc <= 0 && is_for_good(errno))
-		give_up(errno);
-	else if (rc <= 0 && !missed)
-		log_warning("the Linux audit subsystem misses record %" PRIu64
-			    " and perhaps more: %s",
-			p->seq, strerror(errno));
-	missed = rc <= 0;
+	fill(m.text, p);
+	(void)pthread_mutex_lock(&queue.lock);
+	bool full = queue.count == QUEUE_MAX;
+	if (!full && !queue.away) {
+		queue.items[(queue.first + queue.count) % QUEUE_MAX] = m;
+		queue.count++;
+	}
+	(void)pthread_cond_signal(&queue.changed);
+	(void)pthread_mutex_unlock(&queue.lock);
+	if (full && !missed)
+		log_warning("the Linux audit subsystem is slow: it misses record %" PRIu64
+			    " and perhaps more",
+			p->seq);
+	missed = full;
 }
 
+/* What is queued is sent, if that does not take long. */
 void publish_kernel_close(void)
 {
-	if (audit_socket >= 0)
-		audit_close(audit_socket);
-	audit_socket = -1;
-	state = UNTRIED;
+	struct timespec until;
+
+	if (!started)
+		return;
+	(void)pthread_mutex_lock(&queue.lock);
+	queue.ending = true;
+	(void)pthread_cond_signal(&queue.changed);
+	(void)pthread_mutex_unlock(&queue.lock);
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += END_SECONDS;
+	if (pthread_timedjoin_np(sender, NULL, &until))
+		log_warning("the Linux audit subsystem is slow: it misses the last records");
+	started = false;
 }
