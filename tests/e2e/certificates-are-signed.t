@@ -133,6 +133,18 @@ keyadm --json certificate show other >other.json
 ok "with a certificate that is signed" verify other.json
 like "not the forged one" "$(parsed other.json 'd["completed_at"]')" "^20"
 
+ok "the root key is replaced" keyadm custody change --custody passphrase --passphrase-fd 3 3<<<"correct horse battery staple"
+is "the public key outlives that, too" "$(keyadm certificate key)" "$(<key.pem)"
+ok "and so does the key of the audit log" keyadm audit --verify
+ok "back again" keyadm custody change --custody file
+keyd_stop
+keyd_start || die "keyd starts with its third root key"
+is "the public key is still the same" "$(keyadm certificate key)" "$(<key.pem)"
+ok "and the audit log whole" keyadm audit --verify
+level_create late
+keyadm --json level destroy late --yes >late.json
+ok "a certificate from after that is verified" verify late.json
+
 rm -f "$STATE/store/keys/signing.key"
 keyd_stop
 keyd_start || die "keyd starts without its signing key"

@@ -123,5 +123,6 @@ done
 like "what it misses is told" "$(<"$STATE/keyd.log")" "audit subsystem is slow: it misses record [0-9]+ and perhaps more"
 kill "$KEYD_PID"
 ok "keyd ends in spite of it" wait_for 5 gone "$KEYD_PID"
+kill -KILL "$tracer" && wait "$tracer" 2>/dev/null
 
 done_testing

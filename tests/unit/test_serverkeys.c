@@ -27,7 +27,7 @@ static int start(void)
 	struct audit_key key;
 
 	keyd = (struct keyd){0};
-	int rc = keystore_open(&keyd.store, scratch_path("store"));
+	int rc = keystore_open(&keyd.store, scratch_path("store"), NULL);
 	if (rc)
 		return rc;
 	rc = serverkeys_audit_key(&keyd.store, &key);
