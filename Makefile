@@ -32,8 +32,8 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c sess
 	audit.c audit_line.c audit_head.c audit_verify.c mac.c publish.c publish_journal.c publish_kernel.c \
 	durable.c jsonhelp.c text.c log.c)
 KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c \
-	keyadm_passphrase.c keyadm_destroy.c keyadm_audit.c keyadm_certificate.c keyadm_format.c client.c \
-	passphrase.c signature.c text.c)
+	keyadm_passphrase.c keyadm_destroy.c keyadm_audit.c keyadm_certificate.c keyadm_format.c \
+	keyadm_format_certificate.c client.c passphrase.c signature.c text.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
