@@ -361,6 +361,16 @@ out:
 	return rc;
 }
 
+static int clean_keys_dir(const struct keystore *ks)
+{
+	int dir_fd = durable_open_dir(ks->dir_fd, KEYS_DIR);
+	if (dir_fd < 0)
+		return is_fatal(dir_fd) ? dir_fd : 0;
+	int rc = store_each_name(dir_fd, erase_temporary, NULL);
+	(void)close(dir_fd);
+	return rc;
+}
+
 int store_load(struct keystore *ks)
 {
 	int levels_fd = durable_open_dir(ks->dir_fd, LEVELS_DIR);
@@ -369,6 +379,8 @@ int store_load(struct keystore *ks)
 	if (levels_fd < 0)
 		return levels_fd;
 	int rc = store_each_name(ks->dir_fd, erase_temporary, NULL);
+	if (!rc)
+		rc = clean_keys_dir(ks);
 	if (!rc)
 		rc = store_each_name(levels_fd, visit_level, ks);
 	(void)close(levels_fd);

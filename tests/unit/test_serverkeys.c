@@ -130,6 +130,7 @@ static void a_store_has_keys_and_keeps_them(void **state)
 	char id[FINGERPRINT_BYTES];
 
 	(void)state;
+	assert_int_equal(scratch_write(scratch_path("store/keys/.new-audit.key"), "crash", 5), 0);
 	memcpy(id, keyd.audit.key.id, sizeof(id));
 	assert_true(signer.pem[0] && id[0]);
 	stop();
@@ -139,6 +140,7 @@ static void a_store_has_keys_and_keeps_them(void **state)
 	assert_false(keyd.audit.key.replaces_lost);
 	assert_int_equal(verdict().first_bad_line, 0);
 	assert_false(log_has("\"failed\""));
+	assert_int_not_equal(access(scratch_path("store/keys/.new-audit.key"), F_OK), 0);
 }
 
 static void a_store_of_an_earlier_keyd_gets_them(void **state)
