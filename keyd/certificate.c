@@ -13,7 +13,7 @@
 #include "text.h"
 #include "version.h"
 
-enum { FORMAT_VERSION = 2, HOST_BYTES = 256 };
+enum { FORMAT_VERSION = 1, HOST_BYTES = 256 };
 
 static const char type_name[] = "tgt-crypt certificate of destruction";
 
@@ -225,8 +225,7 @@ int certificate_complete(struct json_object *certificate, const struct certifica
 {
 	bool passed = !end->erase_error && !end->findings.files_left && !end->findings.key_opens;
 
-	bool ok = json_add_number(certificate, "version", FORMAT_VERSION) &&
-		  json_add_time(certificate, "completed_at", end->completed_at) &&
+	bool ok = json_add_time(certificate, "completed_at", end->completed_at) &&
 		  add_method(certificate, end->custody) && add_location(certificate) &&
 		  json_add_string(certificate, "erase_class", end->erase_class) &&
 		  json_add_string(certificate, "erase_class_reason", end->erase_class_reason) &&

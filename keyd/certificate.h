@@ -3,7 +3,7 @@
  * The certificate of destruction (DESIGN 4), a JSON document that grows with the transaction: the
  * draft is in the intent, the answers of the consumers come next, the findings and the signature
  * (serverkeys.h) last. Its contents follow NIST SP 800-88 rev. 1, 4.8 and appendix G, as far as they apply to
- * cryptographic erase; version 1 lacks the method, tool, location and signature.
+ * cryptographic erase.
  */
 #ifndef KEYD_CERTIFICATE_H
 #define KEYD_CERTIFICATE_H

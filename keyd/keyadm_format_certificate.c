@@ -69,7 +69,7 @@ static void put_exports(FILE *out, struct json_object *c)
 		put_pair(out, "still exported", "no key of these was ever exported");
 }
 
-/* How, with what and where: since version 2 of the certificate. */
+/* How, with what and where: not in certificates of earlier keyds. */
 static void put_method(FILE *out, struct json_object *c)
 {
 	static const struct value how[] = {
