@@ -40,6 +40,8 @@ static const struct {
 	{PROTO_VOLUME_DESTROY, request_volume_destroy},
 	{PROTO_AUDIT, request_audit},
 	{PROTO_AUDIT_VERIFY, request_audit_verify},
+	{PROTO_AUDIT_VERIFY_HEAD, request_audit_verify},
+	{PROTO_CERTIFICATE, request_certificate},
 };
 
 struct admin *admin_new(const struct keyd *keyd, struct peer *peer)

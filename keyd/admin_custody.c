@@ -9,6 +9,7 @@
 #include "destroy.h"
 #include "inventory.h"
 #include "rewrap.h"
+#include "serverkeys.h"
 #include "unlock.h"
 
 enum { PROGRESS_MS = 200 };
@@ -52,6 +53,14 @@ void request_init(struct request *r)
 		request_audit_failure(r, "init", NULL, NULL, rc);
 		request_answer(r, PROTO_FAILED, NULL, "cannot make the key store: %s",
 			custody_strerror(rc));
+		return;
+	}
+	rc = serverkeys_begin(r->keyd);
+	if (rc) {
+		request_answer(r, PROTO_FAILED, NULL,
+			"the key store is made, but not the keys of its audit log and "
+			"certificates: %s; put that right and start keyd again",
+			strerror(-rc));
 		return;
 	}
 	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is initialized");

@@ -2,8 +2,6 @@
 #include "admin_requests.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,41 +81,4 @@ void request_status(struct request *r)
 	struct json_object *json = inventory_status(r->keyd);
 
 	request_answer(r, json ? PROTO_OK : PROTO_FAILED, json, "%s", json ? "" : "out of memory");
-}
-
-void request_audit(struct request *r)
-{
-	if (!request_audit_before(r, "audit-read", NULL, NULL, NULL))
-		return;
-	int fd = openat(r->keyd->store.dir_fd, AUDIT_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0) {
-		request_answer(
-			r, PROTO_FAILED, NULL, "cannot read the audit log: %s", strerror(errno));
-		return;
-	}
-	admin_answer_file(r->keyd, r->admin, r->msg.serial, fd, r->keyd->audit.size_bytes);
-}
-
-void request_audit_verify(struct request *r)
-{
-	struct audit_verdict verdict;
-
-	if (!request_audit_before(r, "audit-verify", NULL, NULL, NULL))
-		return;
-	int rc = audit_verify(r->keyd->store.dir_fd, &verdict);
-	if (rc) {
-		request_answer(
-			r, PROTO_FAILED, NULL, "cannot read the audit log: %s", strerror(-rc));
-		return;
-	}
-	struct json_object *json = inventory_audit(&verdict);
-	if (verdict.first_bad_line)
-		request_answer(r, PROTO_DAMAGED, json,
-			"the audit log is broken at line %" PRIu64 ": %s", verdict.first_bad_line,
-			verdict.reason);
-	else if (verdict.torn || strcmp(verdict.head, r->keyd->audit.head))
-		request_answer(r, PROTO_DAMAGED, json,
-			"the audit log does not end with the last record that keyd wrote");
-	else
-		request_answer(r, PROTO_OK, json, "%" PRIu64 " records, unbroken", verdict.records);
 }

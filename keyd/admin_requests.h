@@ -32,8 +32,11 @@ void request_audit_failure(struct request *r, const char *event, const char *lev
 	const struct volume *volume, int rc);
 
 void request_status(struct request *r);
+
+/* admin_records.c */
 void request_audit(struct request *r);
-void request_audit_verify(struct request *r);
+void request_audit_verify(struct request *r); /* AUDIT_VERIFY_HEAD, too */
+void request_certificate(struct request *r);
 
 /* admin_custody.c */
 void request_init(struct request *r);

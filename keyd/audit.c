@@ -11,138 +11,16 @@
 #include <unistd.h>
 
 #include <json-c/json.h>
-#include <openssl/sha.h>
 
+#include "audit_head.h"
 #include "clock.h"
 #include "durable.h"
 #include "log.h"
+#include "publish.h"
+#include "secret.h"
 #include "text.h"
 
-enum {
-	LINE_BYTES_MAX = 32768, /* a path with every byte escaped, and the rest, several times */
-	TORN_BYTES_MAX = 1024 * 1024,
-	HASH_CHARS = AUDIT_HASH_BYTES - 1,
-};
-
-static const char hash_key[] = ",\"hash\":\"";
-static const char prev_key[] = ",\"prev\":\"";
-static const char line_end[] = "\"}\n";
-static const char no_prev[] = "0000000000000000000000000000000000000000000000000000000000000000";
-_Static_assert(sizeof(no_prev) == AUDIT_HASH_BYTES, "SHA-256 in hex");
-
-/* Lengths of ,"hash":"…"}\n and of ,"prev":"…" */
-enum {
-	HASH_MEMBER_BYTES = sizeof(hash_key) - 1 + HASH_CHARS + sizeof(line_end) - 1,
-	PREV_MEMBER_BYTES = sizeof(prev_key) - 1 + HASH_CHARS + 1,
-};
-
-/* Hash of a record whose members up to "prev" are open[0 .. len), without the closing brace. */
-static int hash_record(const char *open, size_t len, char out[AUDIT_HASH_BYTES])
-{
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-	char whole[LINE_BYTES_MAX];
-
-	if (len + 1 > sizeof(whole))
-		return -EMSGSIZE;
-	memcpy(whole, open, len);
-	whole[len] = '}';
-	if (!SHA256((const uint8_t *)whole, len + 1, digest))
-		return -EIO;
-	text_hex(digest, sizeof(digest), out);
-	return 0;
-}
-
-/* Why line[0 .. len) cannot follow the record with hash prev and number seq; NULL when it can. */
-static const char *check_line(const char *line, size_t len, const char *prev, uint64_t seq)
-{
-	char hash[AUDIT_HASH_BYTES];
-	uint64_t got_seq;
-
-	if (len < HASH_MEMBER_BYTES + PREV_MEMBER_BYTES || line[len - 1] != '\n')
-		return "not an audit record";
-	const char *hash_member = line + len - HASH_MEMBER_BYTES;
-	const char *prev_member = hash_member - PREV_MEMBER_BYTES;
-	if (memcmp(hash_member, hash_key, sizeof(hash_key) - 1) ||
-		memcmp(prev_member, prev_key, sizeof(prev_key) - 1) ||
-		memcmp(line + len - 3, line_end, 3))
-		return "not an audit record";
-	if (hash_record(line, (size_t)(hash_member - line), hash) ||
-		memcmp(hash_member + sizeof(hash_key) - 1, hash, HASH_CHARS))
-		return "the record was changed";
-	if (memcmp(prev_member + sizeof(prev_key) - 1, prev, HASH_CHARS))
-		return "the record does not follow the one before";
-	if (sscanf(line, "{\"seq\":%" SCNu64 ",", &got_seq) != 1 || got_seq != seq)
-		return "the sequence number is wrong";
-	return NULL;
-}
-
-/* What the next record must name as its predecessor, whatever this line looks like. */
-static void take_head(struct audit_verdict *v, const char *line, size_t len)
-{
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-	uint64_t seq;
-
-	v->last_seq = sscanf(line, "{\"seq\":%" SCNu64 ",", &seq) == 1 ? seq : v->last_seq + 1;
-	if (len >= HASH_MEMBER_BYTES &&
-		!memcmp(line + len - HASH_MEMBER_BYTES, hash_key, sizeof(hash_key) - 1)) {
-		const char *hash = line + len - HASH_MEMBER_BYTES + sizeof(hash_key) - 1;
-		text_sanitize(v->head, sizeof(v->head), hash);
-	} else if (SHA256((const uint8_t *)line, len, digest)) {
-		text_hex(digest, sizeof(digest), v->head);
-	}
-}
-
-/* Reads up to and with the next newline, at most LINE_BYTES_MAX bytes, and adds a NUL. */
-static size_t read_line(FILE *f, char line[LINE_BYTES_MAX + 1])
-{
-	size_t len = 0;
-	int c = 0;
-
-	while (len < LINE_BYTES_MAX && c != '\n' && (c = getc_unlocked(f)) != EOF)
-		line[len++] = (char)c;
-	line[len] = '\0';
-	return len;
-}
-
-static void scan(FILE *f, struct audit_verdict *v)
-{
-	char line[LINE_BYTES_MAX + 1];
-	size_t len;
-
-	while ((len = read_line(f, line))) {
-		if (line[len - 1] != '\n' && feof(f)) {
-			v->torn = true;
-			return;
-		}
-		const char *reason = check_line(line, len, v->head, v->last_seq + 1);
-		v->records++;
-		v->whole_bytes += len;
-		if (reason && !v->first_bad_line) {
-			v->first_bad_line = v->records;
-			(void)snprintf(v->reason, sizeof(v->reason), "%s", reason);
-		}
-		take_head(v, line, len);
-	}
-}
-
-int audit_verify(int dir_fd, struct audit_verdict *verdict)
-{
-	*verdict = (struct audit_verdict){0};
-	memcpy(verdict->head, no_prev, sizeof(no_prev));
-	int fd = openat(dir_fd, AUDIT_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	FILE *f = fdopen(fd, "r");
-	if (!f) {
-		int rc = -errno;
-		(void)close(fd);
-		return rc;
-	}
-	scan(f, verdict);
-	int rc = ferror(f) ? -EIO : 0;
-	(void)fclose(f);
-	return rc;
-}
+enum { TORN_BYTES_MAX = 1024 * 1024 };
 
 /* Moves what follows the last whole line to a file of its own, so that appending can go on. */
 static int cut_torn_line(const struct audit *audit, int dir_fd, uint64_t whole_bytes)
@@ -171,7 +49,7 @@ static int cut_torn_line(const struct audit *audit, int dir_fd, uint64_t whole_b
 /* Says in the log itself what was found wrong with it. */
 static int record_findings(struct audit *audit, const struct audit_verdict *v)
 {
-	char detail[128];
+	char detail[AUDIT_REASON_BYTES + 32];
 	int rc = 0;
 
 	if (v->torn) {
@@ -192,29 +70,130 @@ static int record_findings(struct audit *audit, const struct audit_verdict *v)
 	return rc;
 }
 
-int audit_open(struct audit *audit, int dir_fd)
+static void take_key(struct audit *audit, struct audit_key *key)
 {
-	struct audit_verdict v;
+	audit_drop_key(audit);
+	audit->key = *key;
+	*key = (struct audit_key){0}; /* the log owns it */
+}
 
-	*audit = (struct audit){.fd = -1};
-	int rc = audit_verify(dir_fd, &v);
+static int make_head(struct audit *audit, uint64_t seq, const char *hash)
+{
+	struct mac mac;
+
+	int rc = mac_begin(&mac, audit->key.bytes);
 	if (rc)
 		return rc;
+	rc = audit_head_create(audit->dir_fd, &mac, seq, hash);
+	mac_end(&mac);
+	return rc;
+}
+
+static int open_head(struct audit *audit)
+{
+	audit->head_fd = audit_head_open(audit->dir_fd);
+	return audit->head_fd < 0 ? audit->head_fd : 0;
+}
+
+/*
+ * Where the next record goes. What the sealed head says is certain: when the log disagrees, the record
+ * follows the head, and the gap before it is there for good. Without a head to follow a number is left
+ * out, to the same end.
+ */
+static int go_on(struct audit *audit, const struct audit_verdict *v)
+{
+	int rc = 0;
+
+	audit->next_seq = v->last_seq + 1;
+	memcpy(audit->head, v->head, sizeof(v->head));
+	if (!audit->key.bytes)
+		return 0;
+	audit->next_slot = 1 - v->sealed_slot;
+	if (!v->head_holds && v->sealed.hash[0]) {
+		audit->next_seq = v->sealed.seq + 1;
+		memcpy(audit->head, v->sealed.hash, sizeof(audit->head));
+	} else if (!v->head_holds) {
+		rc = make_head(audit, v->last_seq, v->head);
+	}
+	if (!v->head_holds && audit->next_seq == v->last_seq + 1 && !strcmp(audit->head, v->head))
+		audit->next_seq++;
+	return rc ? rc : open_head(audit);
+}
+
+static int open_log(struct audit *audit, int dir_fd)
+{
 	audit->fd = openat(
 		dir_fd, AUDIT_FILE, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (audit->fd < 0)
 		return -errno;
-	rc = fsync(dir_fd) ? -errno : 0;
+	return fsync(dir_fd) ? -errno : 0;
+}
+
+int audit_log_open(struct audit *audit, int dir_fd, struct audit_key *key)
+{
+	const struct audit_check check = {.key = key};
+	struct audit_verdict v;
+
+	*audit = (struct audit){.fd = -1, .head_fd = -1, .dir_fd = dir_fd};
+	int rc = audit_verify(dir_fd, &check, &v);
+	if (key)
+		take_key(audit, key);
+	if (!rc)
+		rc = open_log(audit, dir_fd);
 	if (!rc && v.torn)
 		rc = cut_torn_line(audit, dir_fd, v.whole_bytes);
-	audit->size_bytes = v.whole_bytes;
-	audit->next_seq = v.last_seq + 1;
-	memcpy(audit->head, v.head, sizeof(v.head));
+	if (!rc) {
+		audit->size_bytes = v.whole_bytes;
+		rc = go_on(audit, &v);
+	}
 	if (!rc)
 		rc = record_findings(audit, &v);
 	if (rc)
-		audit_close(audit);
+		audit_log_close(audit);
 	return rc;
+}
+
+int audit_use_key(struct audit *audit, struct audit_key *key)
+{
+	const struct audit_check check = {.key = key, .may_end_without_code = true};
+	struct audit_verdict v;
+
+	int rc = audit_verify(audit->dir_fd, &check, &v);
+	take_key(audit, key);
+	if (!rc && (v.torn || strcmp(v.head, audit->head) != 0)) {
+		/* Somebody else wrote while keyd ran: keyd goes on from what it knows. */
+		log_error("the audit log does not end with the last record that keyd wrote");
+		v.head_holds = false;
+	}
+	if (!rc)
+		rc = go_on(audit, &v);
+	if (!rc) {
+		v.torn = false; /* told above, and not of a crash */
+		rc = record_findings(audit, &v);
+	}
+	audit->unusable = audit->unusable || rc;
+	return rc;
+}
+
+int audit_adopt_key(struct audit *audit, struct audit_key *key)
+{
+	key->first_keyed = audit->next_seq;
+	take_key(audit, key);
+	int rc = make_head(audit, audit->next_seq - 1, audit->head);
+	if (!rc)
+		rc = open_head(audit);
+	audit->next_slot = 0;
+	audit->unusable = audit->unusable || rc;
+	return rc;
+}
+
+void audit_drop_key(struct audit *audit)
+{
+	secret_free(audit->key.bytes);
+	audit->key = (struct audit_key){0};
+	if (audit->head_fd >= 0)
+		(void)close(audit->head_fd);
+	audit->head_fd = -1;
 }
 
 static int add_string(struct json_object *record, const char *key, const char *value)
@@ -251,55 +230,77 @@ static int fill_record(
 }
 
 /* Writes the line of record to line and its hash to hash. Returns the line's length or -errno. */
-static ssize_t format_line(
-	struct json_object *record, char line[LINE_BYTES_MAX], char hash[AUDIT_HASH_BYTES])
+static ssize_t format_line(struct json_object *record, struct mac *mac,
+	char line[AUDIT_LINE_BYTES_MAX], char hash[AUDIT_HASH_BYTES])
 {
 	size_t len;
 	const char *json = json_object_to_json_string_length(
 		record, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-	if (!json)
-		return -ENOMEM;
-	if (len + HASH_MEMBER_BYTES >= LINE_BYTES_MAX)
-		return -EMSGSIZE;
-	len--; /* the closing brace comes after the hash */
-	int rc = hash_record(json, len, hash);
-	if (rc)
-		return rc;
-	return snprintf(
-		line, LINE_BYTES_MAX, "%.*s%s%s%s", (int)len, json, hash_key, hash, line_end);
+
+	return json ? audit_line_finish(json, len, mac, line, hash) : -ENOMEM;
 }
 
-int audit_append(struct audit *audit, const struct audit_event *event)
+/* The line first, then the head: a log is never behind its head. */
+static int write_line(struct audit *audit, struct mac *mac, const char *line, size_t len,
+	const char hash[AUDIT_HASH_BYTES])
 {
-	char line[LINE_BYTES_MAX], hash[AUDIT_HASH_BYTES];
+	int rc = durable_append(audit->fd, line, len, &audit->size_bytes);
+	if (rc) {
+		audit->unusable = rc == -EIO;
+		return rc;
+	}
+	if (!mac)
+		return 0;
+	rc = audit_head_write(audit->head_fd, mac, audit->next_slot, audit->next_seq, hash);
+	audit->next_slot = 1 - audit->next_slot;
+	audit->unusable = rc != 0;
+	return rc;
+}
+
+static int append(struct audit *audit, struct mac *mac, const struct audit_event *event)
+{
+	char line[AUDIT_LINE_BYTES_MAX], hash[AUDIT_HASH_BYTES];
 	ssize_t len = 0;
 
-	if (audit->fd < 0 || audit->unusable)
-		return -EIO;
 	struct json_object *record = json_object_new_object();
 	int rc = record ? fill_record(record, audit, event) : -ENOMEM;
 	if (!rc)
-		len = format_line(record, line, hash);
-	json_object_put(record);
-	if (!rc && len < 0)
+		len = format_line(record, mac, line, hash);
+	if (len < 0)
 		rc = (int)len;
-	if (!rc) {
-		rc = durable_append(audit->fd, line, (size_t)len, &audit->size_bytes);
-		audit->unusable = rc == -EIO;
-	}
-	if (rc) {
-		log_error("cannot write the audit log: %s: refusing what would need a record",
-			strerror(-rc));
+	if (!rc)
+		rc = write_line(audit, mac, line, (size_t)len, hash);
+	json_object_put(record);
+	if (rc)
 		return rc;
-	}
+	publish_record(event, audit->next_seq, hash);
 	audit->next_seq++;
 	memcpy(audit->head, hash, sizeof(hash));
 	return 0;
 }
 
-void audit_close(struct audit *audit)
+int audit_append(struct audit *audit, const struct audit_event *event)
 {
+	struct mac mac = {0};
+	int rc = 0;
+
+	if (audit->fd < 0 || audit->unusable)
+		return -EIO;
+	if (audit->key.bytes)
+		rc = mac_begin(&mac, audit->key.bytes);
+	if (!rc)
+		rc = append(audit, audit->key.bytes ? &mac : NULL, event);
+	mac_end(&mac);
+	if (rc)
+		log_error("cannot write the audit log: %s: refusing what would need a record",
+			strerror(-rc));
+	return rc;
+}
+
+void audit_log_close(struct audit *audit)
+{
+	audit_drop_key(audit);
 	if (audit->fd >= 0)
 		(void)close(audit->fd);
-	*audit = (struct audit){.fd = -1};
+	*audit = (struct audit){.fd = -1, .head_fd = -1};
 }

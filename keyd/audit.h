@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The audit log: every decision of keyd, one JSON object a line, each bound to the one before by a
- * hash (docs/KEYSTORE.md). A record is on the medium before audit_append() returns, and what it
- * permits happens after that.
+ * hash and, once there is a key store, authenticated with the log's key (audit_line.h, audit_head.h,
+ * docs/KEYSTORE.md). A record is on the medium before audit_append() returns, and what it permits
+ * happens after that.
  *
- * "hash" is the last member of a line: SHA-256, in hex, over the line's bytes without the member and
- * the newline, that is over {"seq":…,"prev":"…"}. "prev" is the hash of the line before, zeros in the
- * first.
+ * While a store is locked its key is not at hand: records are written without a code then, and the
+ * first one with a code vouches for them, because it is bound to them by the chain.
  */
 #ifndef KEYD_AUDIT_H
 #define KEYD_AUDIT_H
@@ -14,18 +14,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "audit_line.h"
+#include "mac.h"
 #include "peer.h"
+#include "wrap.h"
 
 #define AUDIT_FILE "audit.log"
 
-enum { AUDIT_HASH_BYTES = 65, AUDIT_REASON_BYTES = 64 };
+enum { AUDIT_REASON_BYTES = 128 };
+
+/* The log's key and what the store knows about it. */
+struct audit_key {
+	uint8_t *bytes; /* secret memory of MAC_KEY_BYTES */
+	char id[FINGERPRINT_BYTES];
+	uint64_t first_keyed; /* records from this number on have a code, if the key was at hand */
+	bool replaces_lost;   /* the key before it was lost, or taken away */
+};
 
 struct audit {
 	int fd; /* -1: closed */
+	int dir_fd;
 	uint64_t size_bytes;
 	uint64_t next_seq;
 	char head[AUDIT_HASH_BYTES]; /* hash of the last record */
 	bool unusable;               /* a write failed in a way that cannot be taken back */
+	struct audit_key key;        /* owned; bytes NULL: none at hand */
+	int head_fd;                 /* of AUDIT_HEAD_FILE; -1 without a key */
+	unsigned next_slot;
 };
 
 /* One decision. Strings are borrowed; NULL or empty ones are left out. */
@@ -39,6 +54,19 @@ struct audit_event {
 	const char *result; /* "ok", "denied", … */
 };
 
+/* A record that was noted outside the server. */
+struct audit_mark {
+	uint64_t seq;
+	char hash[AUDIT_HASH_BYTES];
+};
+
+struct audit_check {
+	const struct audit_key *key; /* NULL: the chain alone is checked */
+	/* Records without a code may end the log: a keyd whose store was locked has written them. */
+	bool may_end_without_code;
+	const struct audit_mark *kept; /* NULL: none */
+};
+
 struct audit_verdict {
 	uint64_t records;        /* whole lines */
 	uint64_t first_bad_line; /* 0: none */
@@ -47,21 +75,51 @@ struct audit_verdict {
 	uint64_t last_seq;
 	uint64_t whole_bytes; /* up to the end of the last whole line */
 	bool torn;            /* bytes without a newline follow */
+	/* With a key: */
+	uint64_t last_keyed;   /* number of the last record whose code is right; 0: none */
+	uint64_t without_code; /* records of first_keyed and later that have none */
+	bool head_holds;       /* the log goes on from the sealed head */
+	struct audit_mark sealed;
+	unsigned sealed_slot;
 };
 
-/* Checks the log in dir_fd from its first line to its last. 0 (the verdict tells) or -errno. */
-int audit_verify(int dir_fd, struct audit_verdict *verdict) __attribute__((warn_unused_result));
+/*
+ * Checks the log in dir_fd from its first line to its last, with a key also every code and the sealed
+ * head. 0 (the verdict tells) or -errno.
+ */
+int audit_verify(int dir_fd, const struct audit_check *check, struct audit_verdict *verdict)
+	__attribute__((warn_unused_result));
 
 /*
- * Opens the log in dir_fd, made if it is missing. A torn last line, left by a crash, is moved to a
- * file of its own; that and any break of the chain are logged and recorded. 0 or -errno.
+ * Opens the log in dir_fd (borrowed until audit_log_close()), made if it is missing. key may be NULL; its
+ * bytes are taken over in any case. A torn last line, left by a crash, is moved to a file of its own;
+ * that and everything else that is wrong is logged and recorded. When the log does not go on from the
+ * sealed head, the next record follows that head all the same: the gap stays to be seen. 0 or -errno.
  */
-int audit_open(struct audit *audit, int dir_fd) __attribute__((warn_unused_result));
+int audit_log_open(struct audit *audit, int dir_fd, struct audit_key *key)
+	__attribute__((warn_unused_result));
+
+/*
+ * From now on records have a code: the store was unlocked. Checks the log as audit_log_open() does; key's
+ * bytes are taken over in any case. 0 or -errno: then the log is unusable.
+ */
+int audit_use_key(struct audit *audit, struct audit_key *key) __attribute__((warn_unused_result));
+
+/*
+ * Makes key the one of this log: a new key (bytes are taken over in any case), its first_keyed set
+ * here, and the sealed head made for it. The caller keeps key durably after that, and only then
+ * appends: a head without its key is replaced by the next start, a key without its head would be an
+ * alarm. 0 or -errno: then the log is unusable.
+ */
+int audit_adopt_key(struct audit *audit, struct audit_key *key) __attribute__((warn_unused_result));
+
+/* Forgets the key: the store is locked again. */
+void audit_drop_key(struct audit *audit);
 
 /* 0 when the record is durable. After any error the decision must not be carried out. */
 int audit_append(struct audit *audit, const struct audit_event *event)
 	__attribute__((warn_unused_result));
 
-void audit_close(struct audit *audit);
+void audit_log_close(struct audit *audit);
 
 #endif

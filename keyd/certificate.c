@@ -5,11 +5,15 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <systemd/sd-id128.h>
 
 #include "jsonhelp.h"
 #include "text.h"
+#include "version.h"
 
-enum { FORMAT_VERSION = 1 };
+enum { FORMAT_VERSION = 1, HOST_BYTES = 256 };
 
 static const char type_name[] = "tgt-crypt certificate of destruction";
 
@@ -26,6 +30,7 @@ static struct json_object *volume_json(const struct volume *volume)
 	if (json_add_string(json, "uuid", volume->uuid) &&
 		json_add_string(json, "path", volume->path) &&
 		json_add_number(json, "size_bytes", volume->size_bytes) &&
+		json_add_string(json, "cipher", volume->cipher ? volume->cipher->name : "") &&
 		json_add_string(json, "fingerprint", volume->fingerprint))
 		return json;
 	json_object_put(json);
@@ -171,11 +176,57 @@ static struct json_object *verification_json(const struct certificate_end *end, 
 	return NULL;
 }
 
+/* How, and with what. */
+static bool add_method(struct json_object *certificate, const char *custody)
+{
+	struct json_object *method = json_object_new_object(), *tool = json_object_new_object();
+
+	bool ok = json_add_string(method, "name", "cryptographic erase") &&
+		  json_add_string(method, "standard", "NIST SP 800-88 Rev. 1") &&
+		  json_add_string(method, "key_wrapping", "AES-256-GCM") &&
+		  json_add_string(method, "custody_of_root_key", custody) &&
+		  json_add_string(tool, "name", "keyd of tgt-crypt") &&
+		  json_add_string(tool, "version", KEYD_VERSION);
+	if (!ok) {
+		json_object_put(method);
+		json_object_put(tool);
+		return false;
+	}
+	ok = json_add(certificate, "method", method);
+	return json_add(certificate, "tool", tool) && ok;
+}
+
+/*
+ * Where: the host's name, and an ID of the machine that is of no use elsewhere, as machine-id(5) wants
+ * it; null when the machine has none.
+ */
+static bool add_location(struct json_object *certificate)
+{
+	static const sd_id128_t application =
+		SD_ID128_MAKE(8e, 1f, 0c, 5b, 64, 2d, 4c, 1a, 9a, 77, 3e, 50, d2, 9b, 46, f8);
+	struct json_object *json = json_object_new_object();
+	char host[HOST_BYTES] = "", name[HOST_BYTES], text[SD_ID128_STRING_MAX];
+	sd_id128_t id;
+
+	if (gethostname(host, sizeof(host) - 1))
+		host[0] = '\0';
+	text_sanitize(name, sizeof(name), host);
+	bool known = !sd_id128_get_machine_app_specific(application, &id);
+	struct json_object *machine =
+		known ? json_object_new_string(sd_id128_to_string(id, text)) : NULL;
+	if (json_add_string(json, "host", name) &&
+		!json_object_object_add(json, "machine", machine))
+		return json_add(certificate, "location", json);
+	json_object_put(json);
+	return false;
+}
+
 int certificate_complete(struct json_object *certificate, const struct certificate_end *end)
 {
 	bool passed = !end->erase_error && !end->findings.files_left && !end->findings.key_opens;
 
 	bool ok = json_add_time(certificate, "completed_at", end->completed_at) &&
+		  add_method(certificate, end->custody) && add_location(certificate) &&
 		  json_add_string(certificate, "erase_class", end->erase_class) &&
 		  json_add_string(certificate, "erase_class_reason", end->erase_class_reason) &&
 		  json_add(certificate, "verification", verification_json(end, passed));
@@ -186,6 +237,7 @@ int certificate_complete(struct json_object *certificate, const struct certifica
 	if (end->damaged_exports)
 		ok = json_add_number(certificate, "unreadable_exports", end->damaged_exports) && ok;
 	ok = json_add_string(certificate, "audit_head", end->audit_head) && ok;
+	ok = json_add_number(certificate, "audit_seq", end->audit_seq) && ok;
 	return ok ? 0 : -ENOMEM;
 }
 

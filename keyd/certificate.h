@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * The certificate of destruction (DESIGN 4), a JSON document that grows with the transaction: the
- * draft is in the intent, the answers of the consumers come next, the findings last.
+ * draft is in the intent, the answers of the consumers come next, the findings and the signature
+ * (serverkeys.h) last. Its contents follow NIST SP 800-88 rev. 1, 4.8 and appendix G, as far as they apply to
+ * cryptographic erase.
  */
 #ifndef KEYD_CERTIFICATE_H
 #define KEYD_CERTIFICATE_H
@@ -47,9 +49,11 @@ struct certificate_end {
 	struct json_object *exports; /* taken over; NULL: the ledger cannot be read */
 	uint64_t damaged_exports;
 	const char *audit_head;
+	uint64_t audit_seq;  /* number of that record */
+	const char *custody; /* of the root key */
 };
 
-/* Enters the rest. 0 or -ENOMEM. */
+/* Enters the rest, but for the signature, which comes after. 0 or -ENOMEM. */
 int certificate_complete(struct json_object *certificate, const struct certificate_end *end)
 	__attribute__((warn_unused_result));
 

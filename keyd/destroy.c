@@ -13,6 +13,7 @@
 #include "ledger.h"
 #include "log.h"
 #include "revocation.h"
+#include "serverkeys.h"
 #include "text.h"
 
 enum { ERASE_FILES_A_STEP = 16, ERASE_ATTEMPTS = 3 };
@@ -172,6 +173,8 @@ static int complete(const struct keyd *keyd, struct destroy *d, int64_t now)
 		.erase_class_reason = class.reason,
 		.erase_error = d->progress.first_error,
 		.audit_head = keyd->audit.head,
+		.audit_seq = keyd->audit.next_seq - 1,
+		.custody = keyd->store.custody->name,
 	};
 
 	int rc = erasure_verify(&keyd->store, scope, &facts.findings);
@@ -201,7 +204,13 @@ static void finish(struct keyd *keyd, struct destroy *d)
 		return;
 	}
 	rc = complete(keyd, d, now);
-	text = rc ? NULL : certificate_text(d->certificate);
+	if (!rc)
+		rc = serverkeys_sign(keyd, d->certificate);
+	if (rc) {
+		give_up(keyd, d, "complete and sign the certificate", rc);
+		return;
+	}
+	text = certificate_text(d->certificate);
 	rc = text ? erasure_write_certificate(&keyd->store, scope, text) : -ENOMEM;
 	if (rc) {
 		give_up(keyd, d, "write the certificate", rc);
@@ -344,13 +353,14 @@ static enum proto_status declare(
 
 /*
  * The transaction that the scope's intent describes. NULL with *rc: -ENOENT (no intent), -EBADMSG, …
- * *erasing: the consumers have answered. A certificate that is there already is taken as it is.
+ * *erasing: the consumers have answered. A certificate that is there already is taken as it is when
+ * it is signed; any other is written anew.
  */
 static struct destroy *from_intent(
 	const struct keyd *keyd, const struct scope *scope, bool *erasing, bool *certified, int *rc)
 {
+	char *text = NULL, signer[SIGNATURE_ID_BYTES];
 	struct record rec;
-	char *text = NULL;
 
 	*rc = erasure_read_intent(&keyd->store, scope, &rec);
 	if (*rc)
@@ -361,7 +371,8 @@ static struct destroy *from_intent(
 		goto out;
 	d->resumed = true;
 	*erasing = rec.state == RECORD_ERASING;
-	if (!erasure_read_certificate(&keyd->store, scope, &text))
+	if (!erasure_read_certificate(&keyd->store, scope, &text) &&
+		!signature_verify(text, strlen(text), &keyd->signer, signer))
 		d->certificate = certificate_parse(scope, text);
 	*certified = d->certificate != NULL;
 	if (!d->certificate)

@@ -97,6 +97,17 @@ static bool add_counts(struct json_object *json, const struct keyd *keyd)
 	       json_add_number(json, "volumes", volume_count(keyd));
 }
 
+/* null while the store is not open. */
+static struct json_object *signer_json(const struct signature_public *signer)
+{
+	struct json_object *json = json_object_new_object();
+
+	bool ok = signer->pem[0] && json_add_string(json, "algorithm", SIGNATURE_ALGORITHM) &&
+		  json_add_string(json, "key_id", signer->id) &&
+		  json_add_string(json, "pem", signer->pem);
+	return whole(ok, json);
+}
+
 struct json_object *inventory_status(const struct keyd *keyd)
 {
 	const struct keystore *ks = &keyd->store;
@@ -110,6 +121,8 @@ struct json_object *inventory_status(const struct keyd *keyd)
 		json_add_string(json, "state_dir", ks->dir) && add_counts(json, keyd) &&
 		json_add(json, "consumers", consumers_json(keyd)) &&
 		json_add_string(json, "audit_head", keyd->audit.head) &&
+		json_add_number(json, "audit_seq", keyd->audit.next_seq - 1) &&
+		!json_object_object_add(json, "certificate_key", signer_json(&keyd->signer)) &&
 		json_add_string(json, "version", KEYD_VERSION);
 	return whole(ok, json);
 }
@@ -233,14 +246,28 @@ struct json_object *inventory_volumes(const struct keyd *keyd, const struct leve
 	return whole(ok, array);
 }
 
-struct json_object *inventory_audit(const struct audit_verdict *verdict)
+/* What the key adds; nothing while it is not at hand. */
+static bool add_keyed(
+	struct json_object *json, const struct audit *audit, const struct audit_verdict *verdict)
+{
+	return !audit->key.bytes ||
+	       (json_add_string(json, "key_id", audit->key.id) &&
+		       json_add_number(json, "first_keyed", audit->key.first_keyed) &&
+		       json_add_number(json, "last_keyed", verdict->last_keyed) &&
+		       json_add_number(json, "without_code", verdict->without_code));
+}
+
+struct json_object *inventory_audit(const struct audit *audit, const struct audit_verdict *verdict)
 {
 	struct json_object *json = json_object_new_object();
 	bool passed = !verdict->first_bad_line && !verdict->torn;
 
 	bool ok = json_add_string(json, "result", passed ? "passed" : "failed") &&
 		  json_add_number(json, "records", verdict->records) &&
-		  json_add_string(json, "head", verdict->head);
+		  json_add_string(json, "head", verdict->head) &&
+		  json_add_number(json, "seq", verdict->last_seq) &&
+		  json_add_bool(json, "keyed", audit->key.bytes != NULL) &&
+		  add_keyed(json, audit, verdict);
 	if (ok && verdict->first_bad_line)
 		ok = json_add_number(json, "first_bad_line", verdict->first_bad_line) &&
 		     json_add_string(json, "reason", verdict->reason);

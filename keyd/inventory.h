@@ -9,8 +9,7 @@
 #include <json-c/json.h>
 
 #include "keyd.h"
-
-#define KEYD_VERSION "0.1.0"
+#include "version.h"
 
 struct json_object *inventory_status(const struct keyd *keyd);
 
@@ -26,6 +25,6 @@ struct json_object *inventory_volume(
 struct json_object *inventory_volumes(const struct keyd *keyd, const struct level *level);
 
 /* The verdict on the audit log. */
-struct json_object *inventory_audit(const struct audit_verdict *verdict);
+struct json_object *inventory_audit(const struct audit *audit, const struct audit_verdict *verdict);
 
 #endif

@@ -16,6 +16,8 @@
 #include "client.h"
 #include "harden.h"
 #include "keyadm_args.h"
+#include "keyadm_audit.h"
+#include "keyadm_certificate.h"
 #include "keyadm_destroy.h"
 #include "keyadm_format.h"
 #include "keyadm_passphrase.h"
@@ -28,13 +30,13 @@ enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
 #define DEFAULT_ADMIN_SOCKET "/run/keyd/admin.sock"
 
-enum operand { OPERAND_NONE, OPERAND_LEVEL, OPERAND_VOLUME, OPERAND_PATH };
+enum operand { OPERAND_NONE, OPERAND_LEVEL, OPERAND_VOLUME, OPERAND_PATH, OPERAND_CERTIFICATE };
 
 struct command {
 	const char *word[2]; /* "level", "create"; the second may be NULL */
 	enum operand operand;
-	unsigned int allowed, required;                        /* bits of enum keyadm_option */
-	uint16_t request;                                      /* enum proto_type */
+	unsigned int allowed, required; /* bits of enum keyadm_option */
+	uint16_t request;               /* enum proto_type; 0: done without keyd */
 	void (*format)(FILE *out, struct json_object *answer); /* NULL: the reply's message */
 	const char *usage;
 	const char *help;
@@ -85,8 +87,19 @@ static const struct command commands[] = {
 	{{"volume", "destroy"}, OPERAND_VOLUME, OPT_BIT(OPT_YES), 0, PROTO_VOLUME_DESTROY,
 		format_certificate, "volume destroy PATH|UUID [--yes]",
 		"destroy the volume's key and with it its data"},
-	{{"audit", NULL}, OPERAND_NONE, OPT_BIT(OPT_VERIFY), 0, PROTO_AUDIT, NULL,
-		"audit [--verify]", "print the audit log, or verify its chain"},
+	{{"certificate", "show"}, OPERAND_CERTIFICATE, 0, 0, PROTO_CERTIFICATE, format_certificate,
+		"certificate show NAME|UUID",
+		"show the certificate of a destroyed level or volume"},
+	{{"certificate", "key"}, OPERAND_NONE, OPT_BIT(OPT_OUT), 0, PROTO_STATUS, NULL,
+		"certificate key [--out FILE]",
+		"print the public key that certificates are verified with"},
+	{{"certificate", "verify"}, OPERAND_PATH, OPT_BIT(OPT_KEY), OPT_BIT(OPT_KEY), 0, NULL,
+		"certificate verify FILE --key FILE",
+		"verify a certificate with a public key, without keyd"},
+	{{"audit", NULL}, OPERAND_NONE,
+		OPT_BIT(OPT_VERIFY) | OPT_BIT(OPT_HEAD) | OPT_BIT(OPT_PRINT_HEAD), 0, PROTO_AUDIT,
+		NULL, "audit [--verify [--head SEQ:HASH|FILE] | --print-head]",
+		"print the audit log, verify it, or print its head to keep elsewhere"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -172,6 +185,18 @@ static int fill_volume(struct proto_volume_id *volume, const char *id)
 	return target_resolve(id, false, volume->id);
 }
 
+/* A level's name or a UUID in either case; names are what UUIDs are, too. */
+static int fill_certificate(struct proto_certificate *certificate, const char *name)
+{
+	struct proto_volume_id lower;
+	struct proto_level level;
+
+	bool is_uuid = strlen(name) == PROTO_UUID_BYTES - 4 && !fill_volume(&lower, name) &&
+		       text_is_uuid(lower.id);
+	int err = fill_level(&level, is_uuid ? lower.id : name);
+	return err ? err : text_copy(certificate->name, sizeof(certificate->name), level.level);
+}
+
 /* Into the fields that INIT, INIT_PASSPHRASE and CUSTODY_CHANGE have in one place. */
 static int fill_custody(const struct keyadm_args *args, struct proto_msg *request)
 {
@@ -201,18 +226,22 @@ static int fill_request(
 {
 	const char *operand = args->word[command_words(cmd)];
 
-	request->type = args->option[OPT_VERIFY] ? PROTO_AUDIT_VERIFY : cmd->request;
+	request->type = cmd->request;
 	switch (cmd->operand) {
 	case OPERAND_LEVEL:
 		return fill_level(&request->level, operand);
 	case OPERAND_VOLUME:
 		return fill_volume(&request->volume_id, operand);
+	case OPERAND_CERTIFICATE:
+		return fill_certificate(&request->certificate, operand);
 	case OPERAND_PATH: /* volume create fills its own */
 	case OPERAND_NONE:
 		break;
 	}
 	if (cmd->request == PROTO_VOLUME_LIST)
 		return fill_level(&request->level, args->option[OPT_LEVEL]);
+	if (cmd->request == PROTO_AUDIT)
+		return keyadm_audit_request(args, request);
 	if (cmd->request == PROTO_UNLOCK)
 		return keyadm_passphrase(
 			args->option[OPT_PASSPHRASE_FD], false, &request->unlock.passphrase);
@@ -248,16 +277,24 @@ static int print_text(const struct command *cmd, const struct client *c)
 	return 0;
 }
 
+/* Made from a part of what STATUS answers. */
+static bool is_certificate_key(const struct command *cmd)
+{
+	return cmd->request == PROTO_STATUS && cmd->word[1];
+}
+
 static int print_answer(
 	const struct command *cmd, const struct keyadm_args *args, const struct client *c)
 {
 	uint32_t status = c->channel.msg->reply.status;
 	int err = 0;
 
-	if (args->option[OPT_JSON])
+	if (is_certificate_key(cmd))
+		err = status == PROTO_OK ? keyadm_certificate_key(args, c) : 0;
+	else if (args->option[OPT_JSON] && !args->option[OPT_PRINT_HEAD])
 		err = print_json(c);
-	else if (cmd->request == PROTO_AUDIT && !args->option[OPT_VERIFY])
-		format_audit(stdout, c->text);
+	else if (cmd->request == PROTO_AUDIT)
+		err = keyadm_audit_print(args, c);
 	else if (status == PROTO_OK || status == PROTO_UNPROVEN)
 		err = print_text(cmd, c);
 	if (fflush(stdout) && !err)
@@ -351,5 +388,9 @@ int main(int argc, char *argv[])
 	if (!cmd)
 		return usage_error("unknown command: ", args.word[0]);
 	int exit_status = check_usage(cmd, &args);
-	return exit_status ? exit_status : connect_and_run(cmd, &args);
+	if (exit_status)
+		return exit_status;
+	if (!cmd->request)
+		return keyadm_certificate_verify(&args) ? EXIT_REFUSED : EXIT_DONE;
+	return connect_and_run(cmd, &args);
 }

@@ -26,6 +26,9 @@ static const struct {
 	[OPT_YES] = {"--yes", false},
 	[OPT_VERIFY] = {"--verify", false},
 	[OPT_PASSPHRASE_FD] = {"--passphrase-fd", true},
+	[OPT_HEAD] = {"--head", true},
+	[OPT_PRINT_HEAD] = {"--print-head", false},
+	[OPT_KEY] = {"--key", true},
 };
 
 const char *keyadm_option_name(enum keyadm_option option)

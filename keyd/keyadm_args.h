@@ -21,6 +21,9 @@ enum keyadm_option {
 	OPT_VERIFY,
 	OPT_PASSPHRASE_FD,
 	OPT_PIN,
+	OPT_HEAD,
+	OPT_PRINT_HEAD,
+	OPT_KEY,
 	OPT_COUNT,
 };
 

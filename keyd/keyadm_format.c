@@ -7,20 +7,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum value_kind {
-	VALUE_TEXT,
-	VALUE_OPTIONAL, /* a text that need not be there, and is not shown then */
-	VALUE_COUNT,
-	VALUE_SIZE,
-};
+#include "keyadm_format_private.h"
 
-struct value {
-	const char *label;
-	const char *key;
-	enum value_kind kind;
-};
-
-enum { PAIR_LABEL_WIDTH = 15, COLUMNS_MAX = 8, REFUSAL_BYTES = 8192 };
+enum { COLUMNS_MAX = 8, REFUSAL_BYTES = 8192 };
 
 int keyadm_refuse(int err, const char *fmt, ...)
 {
@@ -115,7 +104,7 @@ const char *format_erase_class(const char *erase_class)
 	return "";
 }
 
-static struct json_object *array_of(struct json_object *object, const char *key)
+struct json_object *array_of(struct json_object *object, const char *key)
 {
 	struct json_object *member = NULL;
 
@@ -123,7 +112,7 @@ static struct json_object *array_of(struct json_object *object, const char *key)
 	return json_object_is_type(member, json_type_array) ? member : NULL;
 }
 
-static size_t length_of(struct json_object *array)
+size_t length_of(struct json_object *array)
 {
 	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
 }
@@ -173,15 +162,14 @@ static void put_table(
 	}
 }
 
-static void put_pair(FILE *out, const char *label, const char *text)
+void put_pair(FILE *out, const char *label, const char *text)
 {
 	(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, label);
 	format_text(out, text);
 	(void)fputc('\n', out);
 }
 
-static void put_pairs(
-	FILE *out, struct json_object *object, const struct value *pairs, size_t count)
+void put_pairs(FILE *out, struct json_object *object, const struct value *pairs, size_t count)
 {
 	char buf[FORMAT_SIZE_BYTES];
 
@@ -194,10 +182,8 @@ static void put_pairs(
 
 #define TABLE(out, rows, columns)                                                                  \
 	put_table(out, rows, columns, sizeof(columns) / sizeof((columns)[0]))
-#define PAIRS(out, object, pairs) put_pairs(out, object, pairs, sizeof(pairs) / sizeof((pairs)[0]))
 
-/* Each process of an array on its own line. */
-static void put_processes(FILE *out, const char *label, struct json_object *processes)
+void put_processes(FILE *out, const char *label, struct json_object *processes)
 {
 	for (size_t i = 0; i < length_of(processes); i++) {
 		struct json_object *p = json_object_array_get_idx(processes, i);
@@ -235,7 +221,9 @@ void format_status(FILE *out, struct json_object *status)
 		{"erase class", "erase_class", VALUE_TEXT},
 		{"volumes", "volumes", VALUE_OPTIONAL},
 		{"audit head", "audit_head", VALUE_TEXT},
+		{"audit records", "audit_seq", VALUE_TEXT},
 	};
+	static const struct value signing[] = {{"certificate key", "key_id", VALUE_TEXT}};
 	static const struct value consumers[] = {
 		{"PID", "pid", VALUE_TEXT},
 		{"UID", "uid", VALUE_TEXT},
@@ -244,10 +232,12 @@ void format_status(FILE *out, struct json_object *status)
 		{"CONNECTED", "connected", VALUE_TEXT},
 		{"SINCE", "connected_at", VALUE_TEXT},
 	};
-	struct json_object *levels = NULL;
+	struct json_object *levels = NULL, *key = NULL;
 	char line[32];
 
 	PAIRS(out, status, pairs);
+	(void)json_object_object_get_ex(status, "certificate_key", &key);
+	PAIRS(out, key, signing);
 	(void)json_object_object_get_ex(status, "levels", &levels);
 	put_level_counts(out, levels);
 	(void)snprintf(line, sizeof(line), "%" PRIu64, format_count(status, "consumers"));
@@ -281,16 +271,20 @@ static void put_certificate_below(FILE *out, struct json_object *object)
 	format_certificate(out, certificate);
 }
 
-/* Each volume of an array on its own line, the first after label. */
-static void put_volumes(FILE *out, struct json_object *volumes, const char *label)
+void put_volumes(FILE *out, struct json_object *volumes, const char *label)
 {
 	for (size_t i = 0; i < length_of(volumes); i++) {
 		struct json_object *v = json_object_array_get_idx(volumes, i);
+		struct json_object *cipher;
 		char size[FORMAT_SIZE_BYTES];
 		(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, i ? "" : label);
 		format_text(out, format_member(v, "uuid"));
 		(void)fprintf(out, "  key %s  %s  ", format_member(v, "fingerprint"),
 			format_size(size, format_count(v, "size_bytes")));
+		if (json_object_object_get_ex(v, "cipher", &cipher)) {
+			format_text(out, format_member(v, "cipher"));
+			(void)fputs("  ", out);
+		}
 		format_text(out, format_member(v, "path"));
 		(void)fputc('\n', out);
 	}
@@ -350,106 +344,6 @@ void format_volume(FILE *out, struct json_object *volume)
 	PAIRS(out, volume, pairs);
 	put_processes(out, "attached", array_of(volume, "attached"));
 	put_certificate_below(out, volume);
-}
-
-/* The line for people that opens a certificate. */
-static void put_summary(FILE *out, struct json_object *c)
-{
-	struct json_object *verification = NULL;
-	uint64_t volumes = format_count(c, "volumes"), acked = format_count(c, "acknowledged");
-	uint64_t silent = format_count(c, "unacknowledged");
-
-	(void)json_object_object_get_ex(c, "verification", &verification);
-	if (!strcmp(format_member(c, "scope"), "volume")) {
-		(void)fputs("Volume ", out);
-		format_text(out, format_member(json_object_array_get_idx(array_of(c, "volumes"), 0),
-					 "uuid"));
-		(void)fputs(" of level ", out);
-		format_text(out, format_member(c, "level"));
-	} else {
-		(void)fputs("Level ", out);
-		format_text(out, format_member(c, "level"));
-		(void)fprintf(out, " with %" PRIu64 " volume%s", volumes, volumes == 1 ? "" : "s");
-	}
-	(void)fputs(" was destroyed at ", out);
-	format_text(out, format_member(c, "completed_at"));
-	if (acked + silent)
-		(void)fprintf(out, ": %" PRIu64 " of %" PRIu64 " consumers confirmed the wipe",
-			acked, acked + silent);
-	else
-		(void)fputs(": no consumer was connected", out);
-	(void)fputs(", erase class ", out);
-	format_text(out, format_member(c, "erase_class"));
-	(void)fputs(", verification ", out);
-	format_text(out, format_member(verification, "result"));
-	(void)fputs(".\n\n", out);
-}
-
-static void put_requester(FILE *out, struct json_object *c)
-{
-	struct json_object *requester = NULL;
-	char line[256];
-
-	(void)json_object_object_get_ex(c, "requester", &requester);
-	(void)snprintf(line, sizeof(line), "%s (uid %s)", format_member(requester, "user"),
-		format_member(requester, "uid"));
-	put_pair(out, "requester", line);
-}
-
-static void put_exports(FILE *out, struct json_object *c)
-{
-	struct json_object *exports = array_of(c, "outstanding_exports");
-
-	for (size_t i = 0; i < length_of(exports); i++) {
-		struct json_object *e = json_object_array_get_idx(exports, i);
-		char line[512];
-		(void)snprintf(line, sizeof(line), "%s: key of volume %s, at %s, to %s (uid %s)",
-			format_member(e, "id"), format_member(e, "uuid"), format_member(e, "time"),
-			format_member(e, "user"), format_member(e, "uid"));
-		put_pair(out, i ? "" : "still exported", line);
-	}
-	if (!exports)
-		put_pair(out, "still exported", "unknown: the ledger of exports cannot be read");
-	else if (!length_of(exports))
-		put_pair(out, "still exported", "no key of these was ever exported");
-}
-
-void format_certificate(FILE *out, struct json_object *c)
-{
-	static const struct value head[] = {
-		{"certificate", "type", VALUE_TEXT},
-		{"scope", "scope", VALUE_TEXT},
-		{"level", "level", VALUE_TEXT},
-		{"level key", "level_fingerprint", VALUE_TEXT},
-	};
-	static const struct value times[] = {
-		{"requested", "requested_at", VALUE_TEXT},
-		{"completed", "completed_at", VALUE_TEXT},
-	};
-	static const struct value proof[] = {
-		{"erase class", "erase_class", VALUE_TEXT},
-		{"", "erase_class_reason", VALUE_TEXT},
-	};
-	static const struct value checks[] = {
-		{"verification", "result", VALUE_TEXT},
-		{"", "checked", VALUE_OPTIONAL},
-		{"", "erase_error", VALUE_OPTIONAL},
-	};
-	struct json_object *verification = NULL;
-
-	(void)json_object_object_get_ex(c, "verification", &verification);
-	put_summary(out, c);
-	PAIRS(out, c, head);
-	put_volumes(out, array_of(c, "volumes"), "volumes");
-	put_requester(out, c);
-	PAIRS(out, c, times);
-	put_processes(out, "confirmed", array_of(c, "acknowledged"));
-	put_processes(out, "not confirmed", array_of(c, "unacknowledged"));
-	put_processes(out, "ended before", array_of(c, "exited"));
-	put_exports(out, c);
-	PAIRS(out, c, proof);
-	PAIRS(out, verification, checks);
-	put_pair(out, "audit head", format_member(c, "audit_head"));
 }
 
 static bool is_one_of(const char *key, const char *const *keys)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * keyd as a whole: what its parts share. One thread, one poll loop (server.c), no part blocks on a
- * peer.
+ * peer. (publish_kernel.c has a thread to be blocked in its place.)
  */
 #ifndef KEYD_KEYD_H
 #define KEYD_KEYD_H
@@ -14,6 +14,7 @@
 #include "keystore.h"
 #include "proto.h"
 #include "session.h"
+#include "signature.h"
 
 struct consumer;
 struct destroy;
@@ -30,6 +31,7 @@ struct keyd {
 	struct config config;
 	struct keystore store;
 	struct audit audit;
+	struct signature_public signer; /* of certificates; empty while the store is not open */
 	/* One message and wire buffer in secret memory for all connections; fd is set for each use. */
 	struct proto_channel io;
 	struct session *sessions[SESSIONS_MAX]; /* owned; server.c frees the ended ones */

@@ -89,6 +89,7 @@ void keystore_lock(struct keystore *ks)
 	free(ks->levels);
 	ks->levels = NULL;
 	ks->level_count = 0;
+	ks->keyed = false;
 }
 
 int keystore_unlock(struct keystore *ks, const struct proto_passphrase *passphrase)

@@ -4,7 +4,7 @@
  *
  *   root.key                             custody "file"
  *   root.passphrase                      custody "passphrase"
- *   keys/                                further records under the root key
+ *   keys/audit.key, keys/signing.key      the server's own (serverkeys.h)
  *   rewrap                               the root key is being replaced (rewrap.h)
  *   levels/NAME/level.key                RECORD_LEVEL_KEY under the root key
  *   levels/NAME/volumes/UUID.key         RECORD_VOLUME_KEY under the level's key
@@ -67,7 +67,8 @@ struct level {
 	const struct custody *leaky; /* of class "clear", that its key was in earlier; NULL: none */
 	struct volume **volumes;     /* owned */
 	size_t volume_count;
-	bool busy; /* a suspension or a destruction on it is under way */
+	bool busy;         /* a suspension or a destruction on it is under way */
+	bool before_keyed; /* sealed by a keyd without keys/ (record.h) */
 };
 
 struct keystore {
@@ -80,6 +81,7 @@ struct keystore {
 	uint8_t *root;         /* secret memory; NULL: not initialized, or locked */
 	struct level **levels; /* owned, in the order of creation or loading */
 	size_t level_count;
+	bool keyed; /* a record tells that the store has, or had, keys/ */
 };
 
 /* A volume that is ready but not yet in the store. */

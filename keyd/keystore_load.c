@@ -236,6 +236,15 @@ static int load_volumes(struct keystore *ks, struct level *level, const uint8_t 
 	return rc;
 }
 
+/* True when rec was sealed by a keyd that keeps keys/. */
+static bool note_format(struct keystore *ks, const struct record *rec)
+{
+	bool keyed = rec->format >= RECORD_FORMAT_KEYED;
+
+	ks->keyed = ks->keyed || keyed;
+	return keyed;
+}
+
 /* A tombstone or an intent decides alone, whatever key files are there. */
 static int load_level_statement(struct keystore *ks, int dir_fd, struct level *level,
 	const char *name, enum record_kind kind)
@@ -251,6 +260,7 @@ static int load_level_statement(struct keystore *ks, int dir_fd, struct level *l
 		log_error("level %s: %s is damaged; no key of the level will be given out",
 			level->name, name);
 	} else {
+		note_format(ks, &rec);
 		memcpy(level->fingerprint, rec.fingerprint, sizeof(level->fingerprint));
 		level->created_at = rec.created_at;
 		level->destroyed_at = tombstone ? rec.changed_at : 0;
@@ -281,6 +291,7 @@ static int load_live_level(struct keystore *ks, struct level *level)
 			rc == -ENOENT ? "its key file is missing"
 				      : "its key file cannot be opened");
 	} else {
+		level->before_keyed = !note_format(ks, &rec);
 		memcpy(level->fingerprint, rec.fingerprint, sizeof(level->fingerprint));
 		level->created_at = rec.created_at;
 		level->leaky = rec.body ? custody_find(rec.body) : NULL;
@@ -350,6 +361,16 @@ out:
 	return rc;
 }
 
+static int clean_keys_dir(const struct keystore *ks)
+{
+	int dir_fd = durable_open_dir(ks->dir_fd, KEYS_DIR);
+	if (dir_fd < 0)
+		return is_fatal(dir_fd) ? dir_fd : 0;
+	int rc = store_each_name(dir_fd, erase_temporary, NULL);
+	(void)close(dir_fd);
+	return rc;
+}
+
 int store_load(struct keystore *ks)
 {
 	int levels_fd = durable_open_dir(ks->dir_fd, LEVELS_DIR);
@@ -358,6 +379,8 @@ int store_load(struct keystore *ks)
 	if (levels_fd < 0)
 		return levels_fd;
 	int rc = store_each_name(ks->dir_fd, erase_temporary, NULL);
+	if (!rc)
+		rc = clean_keys_dir(ks);
 	if (!rc)
 		rc = store_each_name(levels_fd, visit_level, ks);
 	(void)close(levels_fd);

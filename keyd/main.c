@@ -13,8 +13,10 @@
 #include "holders.h"
 #include "keyd.h"
 #include "log.h"
+#include "publish.h"
 #include "secret.h"
 #include "server.h"
+#include "serverkeys.h"
 #include "unlock.h"
 
 enum { EXIT_USAGE = 2 };
@@ -148,6 +150,25 @@ static int open_io(struct proto_channel *io)
 	return rc;
 }
 
+/* The log with its key, if the store is not locked, and the first record in it. */
+static int open_audit(struct keyd *keyd)
+{
+	struct audit_key key;
+
+	keyd->audit = (struct audit){.fd = -1, .head_fd = -1};
+	int rc = serverkeys_audit_key(&keyd->store, &key);
+	if (!rc)
+		rc = audit_log_open(&keyd->audit, keyd->store.dir_fd, key.bytes ? &key : NULL);
+	if (!rc && keyd->store.root)
+		rc = serverkeys_begin(keyd);
+	if (!rc)
+		rc = audit_append(
+			&keyd->audit, &(struct audit_event){.event = "keyd-start", .result = "ok"});
+	if (rc)
+		log_error("cannot open the audit log: %s", strerror(-rc));
+	return rc;
+}
+
 static int run(struct keyd *keyd)
 {
 	int rc = open_io(&keyd->io);
@@ -156,14 +177,10 @@ static int run(struct keyd *keyd)
 	rc = keystore_open(&keyd->store, keyd->config.state, &keyd->config.custody);
 	if (rc)
 		goto out_io;
-	rc = audit_open(&keyd->audit, keyd->store.dir_fd);
-	if (!rc)
-		rc = audit_append(
-			&keyd->audit, &(struct audit_event){.event = "keyd-start", .result = "ok"});
-	if (rc) {
-		log_error("cannot open the audit log: %s", strerror(-rc));
+	publish_open();
+	rc = open_audit(keyd);
+	if (rc)
 		goto out_store;
-	}
 	if (keystore_is_locked(&keyd->store)) {
 		unlock_by_credential(keyd);
 		if (keystore_is_locked(&keyd->store))
@@ -177,7 +194,9 @@ static int run(struct keyd *keyd)
 			   &(struct audit_event){.event = "keyd-stop", .result = "ok"}))
 		rc = -EIO;
 out_store:
-	audit_close(&keyd->audit);
+	serverkeys_end(keyd);
+	audit_log_close(&keyd->audit);
+	publish_close();
 	keystore_close(&keyd->store);
 out_io:
 	proto_channel_close(&keyd->io);

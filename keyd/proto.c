@@ -86,6 +86,8 @@ static const struct field volume_create[] = {
 	STRING(volume_create.path),
 };
 static const struct field volume_id[] = {STRING(volume_id.id)};
+static const struct field certificate[] = {STRING(certificate.name)};
+static const struct field audit_head[] = {U64(audit_head.seq), STRING(audit_head.hash)};
 static const struct field volume_header[] = {
 	U64(volume_header.header_bytes), STRING(volume_header.uuid)};
 static const struct field text[] = {U32(text.len), BYTES(text.bytes, text.len)};
@@ -130,6 +132,8 @@ static const struct message messages[] = {
 	MESSAGE_BARE(AUDIT_VERIFY),
 	MESSAGE(UNLOCK, unlock),
 	MESSAGE(INIT_PASSPHRASE, init_passphrase),
+	MESSAGE(CERTIFICATE, certificate),
+	MESSAGE(AUDIT_VERIFY_HEAD, audit_head),
 	MESSAGE(CUSTODY_CHANGE, init_passphrase),
 	MESSAGE(REPLY, reply),
 	MESSAGE(TEXT, text),

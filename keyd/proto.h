@@ -27,6 +27,7 @@ enum {
 	PROTO_PATH_BYTES = 4096,
 	PROTO_CUSTODY_BYTES = 16,
 	PROTO_PASSPHRASE_BYTES = 512,
+	PROTO_HASH_BYTES = 72,     /* SHA-256 in hexadecimal digits */
 	PROTO_MESSAGE_BYTES = 512, /* one line for people: what, and what to do */
 	PROTO_TEXT_BYTES = 4096,   /* one chunk of a JSON document */
 	PROTO_WIRE_BYTES_MAX = 8192,
@@ -47,24 +48,26 @@ enum proto_type {
 	PROTO_RESTORE_ACK, /* c  same serial; every volume concerned has asked, and has its answer */
 
 	/* admin.sock. a: keyadm to keyd. Every request is answered by TEXT*, then one REPLY. */
-	PROTO_INIT = 32,       /* a */
-	PROTO_STATUS,          /* a */
-	PROTO_LEVEL_CREATE,    /* a */
-	PROTO_LEVEL_LIST,      /* a */
-	PROTO_LEVEL_SHOW,      /* a */
-	PROTO_LEVEL_SUSPEND,   /* a */
-	PROTO_LEVEL_RESUME,    /* a */
-	PROTO_LEVEL_DESTROY,   /* a */
-	PROTO_VOLUME_CREATE,   /* a  answered by VOLUME_HEADER, which waits for VOLUME_COMMIT */
-	PROTO_VOLUME_COMMIT,   /* a  the header is on the medium: make the record durable */
-	PROTO_VOLUME_LIST,     /* a */
-	PROTO_VOLUME_SHOW,     /* a */
-	PROTO_VOLUME_KEY,      /* a  answered by KEY, then REPLY */
-	PROTO_VOLUME_DESTROY,  /* a */
-	PROTO_AUDIT,           /* a  the whole log as JSON lines */
-	PROTO_AUDIT_VERIFY,    /* a */
-	PROTO_UNLOCK,          /* a  opens a store whose custody needs a passphrase */
-	PROTO_INIT_PASSPHRASE, /* a  INIT for such a custody */
+	PROTO_INIT = 32,        /* a */
+	PROTO_STATUS,           /* a */
+	PROTO_LEVEL_CREATE,     /* a */
+	PROTO_LEVEL_LIST,       /* a */
+	PROTO_LEVEL_SHOW,       /* a */
+	PROTO_LEVEL_SUSPEND,    /* a */
+	PROTO_LEVEL_RESUME,     /* a */
+	PROTO_LEVEL_DESTROY,    /* a */
+	PROTO_VOLUME_CREATE,    /* a  answered by VOLUME_HEADER, which waits for VOLUME_COMMIT */
+	PROTO_VOLUME_COMMIT,    /* a  the header is on the medium: make the record durable */
+	PROTO_VOLUME_LIST,      /* a */
+	PROTO_VOLUME_SHOW,      /* a */
+	PROTO_VOLUME_KEY,       /* a  answered by KEY, then REPLY */
+	PROTO_VOLUME_DESTROY,   /* a */
+	PROTO_AUDIT,            /* a  the whole log as JSON lines */
+	PROTO_AUDIT_VERIFY,     /* a */
+	PROTO_UNLOCK,           /* a  opens a store whose custody needs a passphrase */
+	PROTO_INIT_PASSPHRASE,  /* a  INIT for such a custody */
+	PROTO_CERTIFICATE = 50, /* a  of a destroyed level or volume, as it was signed */
+	PROTO_AUDIT_VERIFY_HEAD = 51, /* a  AUDIT_VERIFY, and this record must be in the log */
 	PROTO_CUSTODY_CHANGE =
 		61, /* a  a new root key, maybe in another custody; PROGRESS* come first */
 
@@ -179,6 +182,15 @@ struct proto_volume_id {           /* VOLUME_SHOW, VOLUME_KEY, VOLUME_DESTROY */
 	char id[PROTO_PATH_BYTES]; /* UUID or absolute path */
 };
 
+struct proto_certificate {
+	char name[PROTO_LEVEL_BYTES]; /* level, or a volume's UUID */
+};
+
+struct proto_audit_head {
+	uint64_t seq;
+	char hash[PROTO_HASH_BYTES];
+};
+
 struct proto_volume_header {
 	uint64_t header_bytes; /* length of the memfd that comes with this message */
 	char uuid[PROTO_UUID_BYTES];
@@ -212,6 +224,8 @@ struct proto_msg {
 		struct proto_level level;
 		struct proto_volume_create volume_create;
 		struct proto_volume_id volume_id;
+		struct proto_certificate certificate;
+		struct proto_audit_head audit_head;
 		struct proto_volume_header volume_header;
 		struct proto_text text;
 		struct proto_key key;

@@ -8,8 +8,6 @@
 
 #include "secret.h"
 
-enum { FORMAT_VERSION = 1 };
-
 static const char magic[8] = {'T', 'G', 'T', 'K', 'E', 'Y', 'D', '\n'};
 
 /* As on the medium; every field is a multiple of its alignment from the start, no padding. */
@@ -40,7 +38,7 @@ size_t record_file_bytes_max(void)
 static void head_from(const struct record *rec, size_t body_bytes, size_t key_bytes, struct head *h)
 {
 	*h = (struct head){
-		.version = htole16(FORMAT_VERSION),
+		.version = htole16(RECORD_FORMAT_KEYED),
 		.kind = (uint8_t)rec->kind,
 		.state = (uint8_t)rec->state,
 		.key_bytes = htole32((uint32_t)key_bytes),
@@ -61,6 +59,7 @@ static void head_from(const struct record *rec, size_t body_bytes, size_t key_by
 /* The reverse, after authentication: bounds were checked by whoever sealed it. */
 static void head_to(const struct head *h, struct record *rec)
 {
+	rec->format = le16toh(h->version);
 	rec->kind = h->kind;
 	rec->state = h->state;
 	rec->created_at = (int64_t)le64toh(h->created_at);
@@ -115,7 +114,8 @@ static int head_check(const uint8_t *file, size_t file_bytes, enum record_kind k
 	memcpy(h, file, sizeof(*h));
 	if (memcmp(h->magic, magic, sizeof(magic)))
 		return -EBADMSG;
-	if (le16toh(h->version) != FORMAT_VERSION)
+	unsigned version = le16toh(h->version);
+	if (version < RECORD_FORMAT_FIRST || version > RECORD_FORMAT_KEYED)
 		return -EPROTONOSUPPORT;
 	if (h->kind != kind || le32toh(h->key_bytes) != key_bytes)
 		return -EBADMSG;

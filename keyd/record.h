@@ -24,7 +24,16 @@ enum record_kind {
 	RECORD_VOLUME_KEY,    /* sealed under its level's key; body: the path */
 	RECORD_TOMBSTONE, /* no key, sealed under the root key; body: what was destroyed, JSON */
 	RECORD_INTENT,    /* no key, sealed under the root key; body: draft certificate, JSON */
+	/* keys/ of the store, sealed under the root key; bodies: JSON, see serverkeys.c */
+	RECORD_AUDIT_KEY = 16,   /* HMAC-SHA-256 */
+	RECORD_SIGNING_KEY = 17, /* Ed25519 */
 };
+
+/*
+ * The version tells who sealed a record; the fields are the same. From RECORD_FORMAT_KEYED on it was a
+ * keyd that keeps a key for its audit log: a store with such a record and without that key has lost it.
+ */
+enum { RECORD_FORMAT_FIRST = 1, RECORD_FORMAT_KEYED = 2 };
 
 enum record_state {
 	RECORD_ACTIVE = 1,
@@ -37,6 +46,7 @@ enum record_state {
 enum { RECORD_BODY_BYTES_MAX = 64 * 1024 * 1024, RECORD_PEEK_BYTES = 16 };
 
 struct record {
+	unsigned format; /* set by record_open() */
 	enum record_kind kind;
 	enum record_state state;
 	int64_t created_at; /* seconds since the epoch */

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "passphrase.h"
 #include "secret.h"
+#include "serverkeys.h"
 
 int unlock_store(struct keyd *keyd, const struct proto_passphrase *passphrase,
 	const struct peer *by, const char *detail)
@@ -25,8 +26,11 @@ int unlock_store(struct keyd *keyd, const struct proto_passphrase *passphrase,
 	}
 	if (rc)
 		return rc;
-	rc = audit_append(&keyd->audit, &event);
+	rc = serverkeys_begin(keyd);
+	if (!rc)
+		rc = audit_append(&keyd->audit, &event);
 	if (rc) {
+		serverkeys_end(keyd);
 		keystore_lock(&keyd->store);
 		return rc;
 	}

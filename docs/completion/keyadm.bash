@@ -9,10 +9,12 @@ _keyadm_levels()
 _keyadm_words()
 {
 	case "$1" in
-	'') echo 'init unlock custody status level volume audit' ;;
+	'') echo 'init unlock custody status level volume certificate audit' ;;
 	'custody') echo 'change' ;;
 	'level') echo 'create list show suspend resume destroy' ;;
 	'volume') echo 'create list show key destroy' ;;
+	'certificate') echo 'show key verify' ;;
+	'certificate show') _keyadm_levels ;;
 	'level show' | 'level suspend' | 'level resume' | 'level destroy') _keyadm_levels ;;
 	esac
 }
@@ -27,7 +29,9 @@ _keyadm_options()
 	'volume create') echo '--level --size --sector-size --cipher --force' ;;
 	'volume list') echo '--level' ;;
 	'volume key') echo '--out' ;;
-	'audit') echo '--verify' ;;
+	'certificate key') echo '--out' ;;
+	'certificate verify') echo '--key' ;;
+	'audit') echo '--verify --head --print-head' ;;
 	esac
 	echo '--admin-socket --json --help'
 }
@@ -40,7 +44,7 @@ _keyadm_value()
 	--custody) echo 'file passphrase tpm2' ;;
 	--sector-size) echo '512 4096' ;;
 	--cipher) echo 'aes-cbc-essiv:sha256 aes-xts-plain64' ;;
-	--size | --out | --admin-socket | --passphrase-fd) ;;
+	--size | --out | --admin-socket | --passphrase-fd | --head | --key) ;;
 	*) return 1 ;;
 	esac
 }
@@ -50,7 +54,7 @@ _keyadm()
 	local cur="${COMP_WORDS[COMP_CWORD]}" command='' i values
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "${COMP_WORDS[i]}" in
-		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket | --passphrase-fd) ((i++)) ;;
+		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket | --passphrase-fd | --head | --key) ((i++)) ;;
 		-*) ;;
 		*) command+="${command:+ }${COMP_WORDS[i]}" ;;
 		esac

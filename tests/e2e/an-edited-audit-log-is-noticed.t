@@ -32,12 +32,17 @@ ok "it verifies" keyadm audit --verify
 
 keyd_stop
 cp "$log" "$STATE/whole"
+cp "$STATE/store/audit.head" "$STATE/head"
 lines=$(wc -l <"$log")
+put_back() { # the log as it was, and its sealed head, which would tell that later records are missing
+	cp "$STATE/whole" "$log"
+	cp "$STATE/head" "$STATE/store/audit.head"
+}
 broken() { # NAME LINE: what keyd says about the log as it lies there now
 	keyd_start || die "keyd starts in spite of it: $1"
 	refused "$1: is noticed" 1 "line $2([^0-9]|$)|seq $2([^0-9]|$)|$2" keyadm audit --verify
 	keyd_stop
-	cp "$STATE/whole" "$log"
+	put_back
 }
 sed -i '3s/"uid":\( *\)0/"uid":\17/' "$log"
 broken "an edited line" 3
@@ -52,7 +57,7 @@ ok "the whole log verifies again" keyadm audit --verify
 keyd_stop
 
 # A crash in the middle of a write leaves half a line: cut off, put aside, recorded.
-cp "$STATE/whole" "$log"
+put_back
 printf '{"seq":%d,"time":"20' $((lines + 1)) >>"$log"
 ok "keyd starts after a torn last line" keyd_start
 ok "the log verifies without it" keyadm audit --verify

@@ -23,20 +23,20 @@ static int make_log(void **state)
 	if (scratch_make(state))
 		return -1;
 	dir_fd = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return audit_open(&audit, dir_fd);
+	return audit_log_open(&audit, dir_fd, NULL);
 }
 
 static int remove_log(void **state)
 {
-	audit_close(&audit);
+	audit_log_close(&audit);
 	(void)close(dir_fd);
 	return scratch_remove(state);
 }
 
 static void reopen(void)
 {
-	audit_close(&audit);
-	assert_int_equal(audit_open(&audit, dir_fd), 0);
+	audit_log_close(&audit);
+	assert_int_equal(audit_log_open(&audit, dir_fd, NULL), 0);
 }
 
 static void record(const char *event, const char *detail)
@@ -59,8 +59,9 @@ static char *read_log(size_t *len)
 
 static struct audit_verdict verdict(void)
 {
+	const struct audit_check check = {0};
 	struct audit_verdict v;
-	assert_int_equal(audit_verify(dir_fd, &v), 0);
+	assert_int_equal(audit_verify(dir_fd, &check, &v), 0);
 	return v;
 }
 

@@ -59,6 +59,8 @@ static void each_role_may_do_what_it_is_for_and_nothing_else(void **state)
 		{PROTO_AUDIT_VERIFY, true, false, true},
 		{PROTO_UNLOCK, true, false, false},
 		{PROTO_INIT_PASSPHRASE, true, false, false},
+		{PROTO_CERTIFICATE, true, true, true},
+		{PROTO_AUDIT_VERIFY_HEAD, true, false, true},
 		{PROTO_CUSTODY_CHANGE, true, false, false},
 	};
 	size_t requests = 0;

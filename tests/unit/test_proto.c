@@ -78,6 +78,9 @@ static const struct row layout[] = {
 	ROW(INIT_PASSPHRASE, 16, 16, "string", init_passphrase, custody),
 	ROW(INIT_PASSPHRASE, 32, 4, "u32", init_passphrase, passphrase.len_bytes),
 	ROW(INIT_PASSPHRASE, 36, 512, "bytes", init_passphrase, passphrase.bytes),
+	ROW(CERTIFICATE, 16, 64, "string", certificate, name),
+	ROW(AUDIT_VERIFY_HEAD, 16, 8, "u64", audit_head, seq),
+	ROW(AUDIT_VERIFY_HEAD, 24, 72, "string", audit_head, hash),
 	ROW(CUSTODY_CHANGE, 16, 16, "string", init_passphrase, custody),
 	ROW(CUSTODY_CHANGE, 32, 4, "u32", init_passphrase, passphrase.len_bytes),
 	ROW(CUSTODY_CHANGE, 36, 512, "bytes", init_passphrase, passphrase.bytes),
@@ -93,7 +96,7 @@ static const struct row layout[] = {
 	ROW(PROGRESS, 20, 4, "u32", progress, total),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 35, TYPE_MAX = 100 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 37, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* Requests about what is on record: the audit log, certificates of destruction. */
+#include "admin_requests.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "erasure.h"
+#include "inventory.h"
+#include "text.h"
+
+void request_audit(struct request *r)
+{
+	if (!request_audit_before(r, "audit-read", NULL, NULL, NULL))
+		return;
+	int fd = openat(r->keyd->store.dir_fd, AUDIT_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		request_answer(
+			r, PROTO_FAILED, NULL, "cannot read the audit log: %s", strerror(errno));
+		return;
+	}
+	admin_answer_file(r->keyd, r->admin, r->msg.serial, fd, r->keyd->audit.size_bytes);
+}
+
+/* What a good verdict covers, in words. */
+static void describe(
+	const struct audit_key *key, const struct audit_verdict *v, char text[PROTO_MESSAGE_BYTES])
+{
+	char older[96] = "", locked[128] = "";
+
+	if (!key->bytes) {
+		(void)snprintf(text, PROTO_MESSAGE_BYTES,
+			"%" PRIu64
+			" records, unbroken as far as can be told without the log's key: "
+			"it is in a store that is locked, or not made yet",
+			v->records);
+		return;
+	}
+	if (key->first_keyed > 1)
+		(void)snprintf(older, sizeof(older), "; 1 to %" PRIu64 " are older than the key",
+			key->first_keyed - 1);
+	if (v->without_code)
+		(void)snprintf(locked, sizeof(locked),
+			"; %" PRIu64 " were written while the store was locked", v->without_code);
+	(void)snprintf(text, PROTO_MESSAGE_BYTES,
+		"%" PRIu64 " records, unbroken; the log's key vouches for 1 to %" PRIu64 "%s%s",
+		v->records, v->last_keyed, older, locked);
+}
+
+static void answer_verdict(struct request *r, const struct audit_verdict *v)
+{
+	const struct audit *audit = &r->keyd->audit;
+	struct json_object *json = inventory_audit(audit, v);
+	char text[PROTO_MESSAGE_BYTES];
+
+	if (v->first_bad_line) {
+		request_answer(r, PROTO_DAMAGED, json,
+			"the audit log is broken at line %" PRIu64 ": %s", v->first_bad_line,
+			v->reason);
+	} else if (v->torn || strcmp(v->head, audit->head) != 0) {
+		request_answer(r, PROTO_DAMAGED, json,
+			"the audit log does not end with the last record that keyd wrote");
+	} else {
+		describe(&audit->key, v, text);
+		request_answer(r, PROTO_OK, json, "%s", text);
+	}
+}
+
+void request_audit_verify(struct request *r)
+{
+	struct audit_mark kept = {.seq = r->msg.audit_head.seq};
+	struct audit_check check = {0};
+	struct audit_verdict verdict;
+
+	if (r->msg.type == PROTO_AUDIT_VERIFY_HEAD) {
+		if (!kept.seq ||
+			strspn(r->msg.audit_head.hash, "0123456789abcdef") != AUDIT_HASH_CHARS ||
+			text_copy(kept.hash, sizeof(kept.hash), r->msg.audit_head.hash)) {
+			request_answer(r, PROTO_INVALID, NULL,
+				"this is no head: a number from 1, a colon, 64 hexadecimal digits");
+			return;
+		}
+		check.kept = &kept;
+	}
+	if (!request_audit_before(r, "audit-verify", NULL, NULL, NULL))
+		return;
+	if (r->keyd->audit.key.bytes)
+		check.key = &r->keyd->audit.key;
+	int rc = audit_verify(r->keyd->store.dir_fd, &check, &verdict);
+	if (rc)
+		request_answer(
+			r, PROTO_FAILED, NULL, "cannot read the audit log: %s", strerror(-rc));
+	else
+		answer_verdict(r, &verdict);
+}
+
+/* A volume that was destroyed with its level is in the level's certificate. */
+static bool find_scope(const struct keyd *keyd, const char *name, struct scope *scope)
+{
+	struct volume *volume = text_is_uuid(name) ? keystore_volume(&keyd->store, name) : NULL;
+
+	*scope = (struct scope){.level = keystore_level(&keyd->store, name)};
+	if (volume && !scope->level) {
+		scope->level = volume->level;
+		if (volume->level->state != KEY_DESTROYED)
+			scope->volume = volume;
+	}
+	return scope->level != NULL;
+}
+
+/* In the way of a certificate: nothing, or one line. */
+static const char *signature_problem(const struct keyd *keyd, const char *text)
+{
+	char signer[SIGNATURE_ID_BYTES];
+
+	switch (signature_verify(text, strlen(text), &keyd->signer, signer)) {
+	case 0:
+	case -ENODATA: /* an earlier keyd made it; it says so itself */
+		return NULL;
+	case -ENOKEY:
+		return "it was not signed with the key that this server has now";
+	default:
+		return "it was changed: its signature does not fit";
+	}
+}
+
+void request_certificate(struct request *r)
+{
+	const char *name = r->msg.certificate.name;
+	struct scope scope;
+	char *text = NULL;
+
+	if (!request_store_is_open(r))
+		return;
+	if (!find_scope(r->keyd, name, &scope)) {
+		request_answer(r, PROTO_NOT_FOUND, NULL, "there is no level and no volume %s",
+			text_is_level_name(name) ? name : "of this name");
+		return;
+	}
+	int rc = erasure_read_certificate(&r->keyd->store, &scope, &text);
+	struct json_object *json = rc ? NULL : json_tokener_parse(text);
+	const char *problem = json ? signature_problem(r->keyd, text) : NULL;
+	if (rc == -ENOENT)
+		request_answer(r, PROTO_NOT_FOUND, NULL,
+			"%s has no certificate: it is not destroyed", name);
+	else if (!json)
+		request_answer(r, PROTO_DAMAGED, NULL, "the certificate of %s cannot be read: %s",
+			name, rc ? strerror(-rc) : "it is no JSON");
+	else if (problem)
+		request_answer(r, PROTO_DAMAGED, json, "the certificate of %s: %s", name, problem);
+	else
+		request_answer(r, PROTO_OK, json, "%s", "");
+	free(text);
+}

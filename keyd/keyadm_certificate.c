@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+#include "keyadm_certificate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "keyadm_format.h"
+#include "signature.h"
+
+enum { PEM_FILE_BYTES_MAX = 64 * 1024, CERTIFICATE_BYTES_MAX = 64 * 1024 * 1024 };
+
+/* Not a secret, so readable by all; never over a file that is there. */
+static int write_new(const char *path, const char *text)
+{
+	size_t len = strlen(text);
+
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0 && errno == EEXIST)
+		return keyadm_refuse(-EEXIST, "%s exists: choose a new file for the key", path);
+	if (fd < 0)
+		return keyadm_refuse(-errno, "%s cannot be created: %s", path, strerror(errno));
+	int rc = write(fd, text, len) == (ssize_t)len && !fsync(fd) ? 0 : -errno;
+	(void)close(fd);
+	if (!rc)
+		return 0;
+	(void)unlink(path);
+	return keyadm_refuse(rc ? rc : -EIO, "%s: the key cannot be written: %s", path,
+		strerror(rc ? -rc : EIO));
+}
+
+int keyadm_certificate_key(const struct keyadm_args *args, const struct client *c)
+{
+	struct json_object *key = NULL, *status = json_tokener_parse(c->text);
+	const char *out = args->option[OPT_OUT];
+	int err = 0;
+
+	(void)json_object_object_get_ex(status, "certificate_key", &key);
+	const char *pem = format_member(key, "pem");
+	if (!key)
+		err = keyadm_refuse(
+			-ENOKEY, "the key store is locked or not made yet: keyadm status");
+	else if (out)
+		err = write_new(out, pem);
+	else if (args->option[OPT_JSON])
+		(void)printf(
+			"%s\n", json_object_to_json_string_ext(key,
+					JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	else
+		(void)fputs(pem, stdout);
+	json_object_put(status);
+	return err;
+}
+
+/* The whole file in a heap block with a NUL after it, for the caller to free. NULL: told. */
+static char *read_file(const char *path, size_t cap, size_t *len)
+{
+	struct stat st;
+	char *data = NULL;
+
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int err = fd < 0 || fstat(fd, &st) ? errno : !S_ISREG(st.st_mode) ? EINVAL : 0;
+	if (!err && (uint64_t)st.st_size > cap)
+		err = EFBIG;
+	if (!err && !(data = calloc(1, (size_t)st.st_size + 1)))
+		err = ENOMEM;
+	if (!err) {
+		ssize_t n = read(fd, data, (size_t)st.st_size);
+		err = n < 0 ? errno : n != st.st_size ? EIO : 0;
+		*len = err ? 0 : (size_t)n;
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	if (!err)
+		return data;
+	free(data);
+	(void)keyadm_refuse(-err, "%s cannot be read: %s", path, strerror(err));
+	return NULL;
+}
+
+static int read_key(const char *path, struct signature_public *public)
+{
+	size_t len = 0;
+
+	char *pem = read_file(path, PEM_FILE_BYTES_MAX, &len);
+	if (!pem)
+		return -EIO;
+	int err = signature_read_pem(pem, len, public);
+	free(pem);
+	return err ? keyadm_refuse(err,
+			     "%s is no Ed25519 public key in PEM: see keyadm certificate key", path)
+		   : 0;
+}
+
+static int refuse(int err, const char *path, const char *signer)
+{
+	switch (err) {
+	case -ENODATA:
+		return keyadm_refuse(err,
+			"%s is not verified: it is not signed, or not the whole line that keyd "
+			"signed",
+			path);
+	case -ENOKEY:
+		return keyadm_refuse(
+			err, "%s is not verified: it names another key, %.16s…", path, signer);
+	case -EBADMSG:
+		return keyadm_refuse(
+			err, "%s is not verified: it was changed after it was signed", path);
+	default:
+		return keyadm_refuse(err, "%s is not verified: %s", path, strerror(-err));
+	}
+}
+
+/* The text is keyd's own: it was verified. */
+static void tell_verified(const struct keyadm_args *args, const char *text, const char *key_id)
+{
+	struct json_object *volume = NULL, *volumes = NULL, *c = json_tokener_parse(text);
+
+	if (args->option[OPT_JSON]) {
+		(void)printf("{\"result\":\"passed\",\"key_id\":\"%s\"}\n", key_id);
+	} else {
+		if (json_object_object_get_ex(c, "volumes", &volumes) &&
+			!strcmp(format_member(c, "scope"), "volume"))
+			volume = json_object_array_get_idx(volumes, 0);
+		(void)printf("verified: %s %s was destroyed at %s, signed with key %s\n",
+			volume ? "volume" : "level",
+			volume ? format_member(volume, "uuid") : format_member(c, "level"),
+			format_member(c, "completed_at"), key_id);
+	}
+	json_object_put(c);
+}
+
+int keyadm_certificate_verify(const struct keyadm_args *args)
+{
+	const char *path = args->word[2];
+	char signer[SIGNATURE_ID_BYTES];
+	struct signature_public public;
+	size_t len = 0;
+
+	int err = read_key(args->option[OPT_KEY], &public);
+	char *text = err ? NULL : read_file(path, CERTIFICATE_BYTES_MAX, &len);
+	if (!text)
+		return err ? err : -EIO;
+	err = signature_verify(text, len, &public, signer);
+	if (err)
+		err = refuse(err, path, signer);
+	else
+		tell_verified(args, text, public.id);
+	free(text);
+	if (!err && fflush(stdout))
+		err = keyadm_refuse(-errno, "the answer cannot be written: %s", strerror(errno));
+	return err;
+}
