@@ -46,7 +46,7 @@ struct audit_verdict {
 	char head[AUDIT_HASH_BYTES];
 	uint64_t last_seq;
 	uint64_t whole_bytes; /* up to the end of the last whole line */
-	bool torn;            /* bytes without a newline follow */
+	bool torn;            /* part of a line follows: without its newline, or with zeros in it */
 };
 
 /* Checks the log in dir_fd from its first line to its last. 0 (the verdict tells) or -errno. */
