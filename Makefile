@@ -152,7 +152,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest
+.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest test-crash
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -172,6 +172,10 @@ test: deps
 
 test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(BENCH_TOOLS) $(UNIT)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
+
+# KILLS=1000 VARIANTS=200 SEED=n: longer, deeper, the same again.
+test-crash: all
+	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh crash
 
 # Needs nothing that is built.
 test-model:
