@@ -37,7 +37,7 @@ KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_v
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
 	libjson-c-dev libsystemd-dev libargon2-dev libbsd-dev libtss2-dev $(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
-	util-linux scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86 \
+	util-linux gdb scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86 \
 	swtpm tpm2-tools libtss2-tcti-swtpm0
 # bench: the peers to compare with, and plots.
 DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
@@ -112,7 +112,7 @@ $(BUILD)/man/%: docs/man/%.scd
 # ---- Tests ---------------------------------------------------------------------------------------
 
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_*.c))
-TOOLS := $(OUT)/tests/iscsi-io $(OUT)/tests/memscan $(OUT)/tests/iscsi-load
+TOOLS := $(OUT)/tests/iscsi-io $(OUT)/tests/memscan $(OUT)/tests/unseal $(OUT)/tests/iscsi-load
 BENCH_TOOLS := $(OUT)/tests/cipher-speed $(OUT)/tests/slow-file
 
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
@@ -131,11 +131,16 @@ $(addprefix $(OUT)/tests/,test_request test_request_now): $(call pie,tests/unit/
 $(OUT)/libunit.a: $(UNIT_OBJECTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(OUT)/tests/iscsi-io: $(call pie,$(filter-out tests/tools/memscan.c,$(wildcard tests/tools/*.c)))
+KEY_TOOLS := $(addprefix tests/tools/,memscan.c key_pieces.c unseal.c)
+$(OUT)/tests/iscsi-io: $(call pie,$(filter-out $(KEY_TOOLS),$(wildcard tests/tools/*.c)))
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -lpthread
 
-$(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c)
+$(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c tests/tools/key_pieces.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
+$(OUT)/tests/unseal: $(call pie,tests/tools/unseal.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
 
@@ -152,7 +157,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest test-crash
+.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest test-crash test-residue test-linear
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -171,6 +176,10 @@ test: deps
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh unit model e2e conformance guest
 
 test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(BENCH_TOOLS) $(UNIT)
+	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
+
+# KEYS=100 GIB=20: more keys and more I/O. ROUNDS=1000: more destructions.
+test-residue test-linear: test-%: all $(TOOLS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
 # KILLS=1000 VARIANTS=200 SEED=n: longer, deeper, the same again.
