@@ -259,17 +259,20 @@ int main(int argc, char **argv)
 	}
 	bool process = !strchr(argv[1], '/');
 	long count = key_pieces_load(argv + 2, (size_t)(argc - 2), &pieces);
-	t.buf = malloc(CHUNK_BYTES + OVERLAP_BYTES);
-	if (count < 0 || !t.buf) {
+	if (count < 0) {
 		fputs("memscan: no key to look for\n", stderr);
 		return 1;
 	}
+	t.buf = malloc(CHUNK_BYTES + OVERLAP_BYTES);
+	if (!t.buf)
+		return 1;
 	piece_count = (size_t)count;
 	index_pieces();
 	if (process)
 		scan_process(&t, argv[1]);
 	else
 		scan_file(&t, argv[1]);
+	free(t.buf);
 	if (!scanned_bytes) {
 		fprintf(stderr, "memscan: cannot read %s\n", argv[1]);
 		return 1;

@@ -67,7 +67,7 @@ static size_t unseal(
 int main(int argc, char **argv)
 {
 	static uint8_t file[FILE_BYTES_MAX];
-	uint8_t wrapping_key[KEY_BYTES + 1], key[2 * KEY_BYTES + TAG_BYTES];
+	uint8_t wrapping_key[KEY_BYTES + 1], key[2 * KEY_BYTES + TAG_BYTES] = {0};
 	size_t key_bytes = 0;
 
 	if (argc != 3) {
