@@ -50,6 +50,8 @@ class Model:
             choices.append(("level", name, ("level", "create", name), "active"))
         for name in self.alive():
             choices += self.actions_on(name)
+            choices.append(("level", name, ("custody", "change", "--custody", "file"),
+                            self.levels[name]))
         self.made += 1
         return self.rng.choice(choices)
 

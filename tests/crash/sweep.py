@@ -45,6 +45,11 @@ SCENARIOS = [
     Scenario("level destroy", ("level", "destroy", "red", "--yes")),
     Scenario("level destroy, suspended", ("level", "destroy", "red", "--yes"),
              before=(("level", "suspend", "red"),)),
+    Scenario("custody change", ("custody", "change", "--custody", "file")),
+    Scenario("custody change with a destroyed and a suspended level",
+             ("custody", "change", "--custody", "file"),
+             before=(("level", "create", "gone"), ("level", "destroy", "gone", "--yes"),
+                     ("level", "suspend", "red"))),
     # more than one step of erasing (ERASE_FILES_A_STEP)
     Scenario("level destroy, eighteen volumes", ("level", "destroy", "red", "--yes"), volumes=18),
 ]

@@ -3,19 +3,33 @@
 # Key stores on several file systems, each in a file of its own that is the raw disk: after a destruction
 # it is searched for the sealed keys, and what is found is tried with everything that is left. Where a
 # remnant opens, the certificate must say erase class "clear"; "purge" only where none does.
+TEST_LIMIT=${TEST_LIMIT:-240}
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../tpm.sh"
 
 DISK_SIZE=320M
-# How a key store is made with each custody, and what destroying in it must be called. opens_with_CUSTODY
-# FILE: a sealed level key opens with what is left of the store in $MOUNT/store.
-CUSTODIES="file"
-declare -A INIT=([file]="--custody file") CLASS=([file]=clear)
+# What destroying in each custody must be called.
+CUSTODIES="file tpm2"
+declare -A CLASS=([file]=clear [tpm2]=purge)
 # File systems that overwrite in place: there a single destruction leaves nothing to be found.
 declare -A MKFS=([ext4]="-q -F" [xfs]="-q -f" [btrfs]="-q -f") IN_PLACE=([ext4]=1 [xfs]=1)
 
-opens_with_file() {
-	"$BUILD/tests/unseal" root "$MOUNT/store/root.key" >"$STATE/root" &&
-		"$BUILD/tests/unseal" "$STATE/root" "$1"
+# Every byte that a key could be in: the whole store and what the TPM has in readable indices.
+all_that_is_left() {
+	local slot
+	find "$MOUNT/store" -type f -exec cat {} +
+	[ -z "$TPM_PID" ] || for slot in $(tpm_slots); do tpm2_nvread "$slot" 2>/dev/null; done
+}
+
+# What custody needs beside the store, new.
+prepare_file() {
+	tpm_stop
+	tpm_conf
+}
+prepare_tpm2() {
+	tpm_stop
+	rm -rf "$STATE/tpm"
+	tpm_start && tpm_conf
 }
 
 MOUNT=$STATE/mount
@@ -32,10 +46,8 @@ disk_make() { # FS
 }
 
 keyd_on_disk() {
-	rm -f "$STATE/store"
-	ln -s mount/store "$STATE/store"
 	mkdir -m 700 "$MOUNT/store"
-	setsid setpriv --pdeathsig TERM "$BUILD/keyd" --state "$MOUNT/store" --socket "$STATE/keyd.sock" \
+	setsid setpriv --pdeathsig TERM "$BUILD/keyd" --config "$STATE/keyd.conf" --state "$MOUNT/store" --socket "$STATE/keyd.sock" \
 		--admin-socket "$STATE/admin.sock" >>"$STATE/keyd.log" 2>&1 &
 	KEYD_PID=$!
 	wait_for 10 keyd_answers && alive "$KEYD_PID"
@@ -68,10 +80,12 @@ a_life() { # level with volumes; every version of every sealed file is remembere
 	rm -f "$STATE"/*.img
 }
 
-try_remnants() { # NAME-OF-DIR CUSTODY: how many of them open
+try_remnants() { # NAME-OF-DIR: how many of them open with all that is left
 	local remnant opened=0
+	all_that_is_left >"$STATE/left"
 	for remnant in "$STATE/$1"/*; do
-		[ ! -f "$remnant" ] || ! "opens_with_$2" "$remnant" >/dev/null 2>&1 || opened=$((opened + 1))
+		[ ! -f "$remnant" ] || ! "$BUILD/tests/unseal" "$STATE/left" "$remnant" >/dev/null 2>&1 ||
+			opened=$((opened + 1))
 	done
 	echo $opened
 }
@@ -79,17 +93,17 @@ try_remnants() { # NAME-OF-DIR CUSTODY: how many of them open
 on() { # FS CUSTODY
 	local name="$1, custody $2" found opened class reason
 	ok "$name: a disk" disk_make "$1" || return
+	"prepare_$2" || die "custody $2 is there"
 	keyd_on_disk || die "keyd starts on $1"
-	# shellcheck disable=SC2086 # options
-	keyadm init ${INIT[$2]} >/dev/null || die "a store is made on $1"
+	keyadm init --custody "$2" >/dev/null || die "a store is made on $1"
 	a_life
 	isnt "$name: the search finds sealed keys that are there" "$(remnants before "$STATE"/sealed/*)" 0
-	isnt "$name: and they open" "$(try_remnants before "$2")" 0
+	isnt "$name: and they open" "$(try_remnants before)" 0
 	ok "$name: destroy" keyadm --json level destroy red --yes
 	cp "$STATE/out" "$STATE/certificate"
 	keyd_stop
 	found=$(remnants found "$STATE"/sealed/*)
-	opened=$(try_remnants found "$2")
+	opened=$(try_remnants found)
 	mapfile -t said < <(json "$STATE/certificate" 'd["erase_class"]' 'd["erase_class_reason"]')
 	class=${said[0]} reason=${said[1]}
 	diag "$name: $found remnants, of which $opened open; the certificate says $class"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
- * unseal KEYFILE SEALED >KEY: opens a sealed file of the key store as docs/KEYSTORE.md tells, with
- * nothing of keyd in it. "root" as KEYFILE writes the root key that is in SEALED, a root.key.
+ * unseal KEYS SEALED >KEY: opens a sealed file of the key store as docs/KEYSTORE.md tells, with
+ * nothing of keyd in it. Every 32 bytes in a row of the file KEYS are tried as the key it is sealed
+ * under. "root" as KEYS writes the root key that is in SEALED, a root.key.
  * Exit status 0: opened, 1: does not open, 2: usage.
  */
 #include <stdbool.h>
@@ -64,23 +65,36 @@ static size_t unseal(
 	return good ? key_bytes : 0;
 }
 
+/* The same with any 32 bytes of keys. */
+static size_t unseal_with_any(
+	const uint8_t *keys, size_t keys_len, const uint8_t *file, size_t len, uint8_t *key)
+{
+	size_t key_bytes = 0;
+
+	if (len <= HEADER_BYTES)
+		return 0;
+	for (size_t at = 0; !key_bytes && at + KEY_BYTES <= keys_len; at++)
+		key_bytes = unseal(keys + at, file, len, key);
+	return key_bytes;
+}
+
 int main(int argc, char **argv)
 {
-	static uint8_t file[FILE_BYTES_MAX];
-	uint8_t wrapping_key[KEY_BYTES + 1], key[2 * KEY_BYTES + TAG_BYTES] = {0};
+	static uint8_t file[FILE_BYTES_MAX], keys[FILE_BYTES_MAX];
+	uint8_t key[2 * KEY_BYTES + TAG_BYTES] = {0};
 	size_t key_bytes = 0;
 
 	if (argc != 3) {
-		fputs("usage: unseal KEYFILE|root SEALED >KEY\n", stderr);
+		fputs("usage: unseal KEYS|root SEALED >KEY\n", stderr);
 		return 2;
 	}
 	size_t len = read_file(argv[2], file, sizeof(file));
-	if (!strcmp(argv[1], "root") && len >= ROOT_OFFSET + KEY_BYTES) {
+	if (strcmp(argv[1], "root")) {
+		size_t keys_len = read_file(argv[1], keys, sizeof(keys));
+		key_bytes = unseal_with_any(keys, keys_len, file, len, key);
+	} else if (len >= ROOT_OFFSET + KEY_BYTES) {
 		key_bytes = KEY_BYTES;
 		memcpy(key, file + ROOT_OFFSET, key_bytes);
-	} else if (len > HEADER_BYTES &&
-		   read_file(argv[1], wrapping_key, sizeof(wrapping_key)) == KEY_BYTES) {
-		key_bytes = unseal(wrapping_key, file, len, key);
 	}
 	if (!key_bytes)
 		fprintf(stderr, "unseal: %s does not open\n", argv[2]);
