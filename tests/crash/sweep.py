@@ -33,6 +33,7 @@ class Scenario:
     before: tuple = ()      # commands, after the levels red and blue and a volume of blue were made
     volumes: int = 2        # of red: 0.img, 1.img, …
     new_volume: str = None  # what the action makes
+    consumer: bool = False  # one has the key of the first volume of red
 
 
 SCENARIOS = [
@@ -45,6 +46,8 @@ SCENARIOS = [
     Scenario("level destroy", ("level", "destroy", "red", "--yes")),
     Scenario("level destroy, suspended", ("level", "destroy", "red", "--yes"),
              before=(("level", "suspend", "red"),)),
+    Scenario("level destroy under a consumer", ("level", "destroy", "red", "--yes"), consumer=True),
+    Scenario("level suspend under a consumer", ("level", "suspend", "red"), consumer=True),
     Scenario("custody change", ("custody", "change", "--custody", "file")),
     Scenario("custody change with a destroyed and a suspended level",
              ("custody", "change", "--custody", "file"),
@@ -96,9 +99,13 @@ class Sweep:
         path = self.home / "trace"
         keyd = Keyd(self.options.build, self.home, (*trace.STRACE, "-o", str(path)))
         traced = pathlib.Path(f"/proc/{keyd.process.pid}/task/{keyd.process.pid}/children")
+        consumer = self.start_consumer(keyd) if self.scenario.consumer else None
         try:
             keyd.do(*self.words(self.scenario.action))
         finally:
+            if consumer:
+                consumer.kill()
+                consumer.communicate()
             os.kill(int(traced.read_text().split()[0]), 9)
             keyd.process.wait(SECONDS)
         self.calls = list(trace.calls(path))
@@ -108,6 +115,15 @@ class Sweep:
         self.answer = replay.sent  # the last message is the action's answer
         shutil.rmtree(keyd.store)
         return replay.disk.now()
+
+    def start_consumer(self, keyd):
+        uuid = next(v["uuid"] for v in keyd.ask("volume", "list") if v["path"] == str(self.red[0]))
+        consumer = subprocess.Popen(
+            [pathlib.Path(__file__).with_name("consumer.py"), self.home / "keyd.sock", uuid],
+            stdout=subprocess.PIPE, text=True)
+        if consumer.stdout.readline() != "attached\n":
+            raise Failed("the consumer gets no key")
+        return consumer
 
     def outcome(self, disk):
         """What keyd holds on the disk; a second start must agree."""
