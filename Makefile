@@ -41,9 +41,8 @@ DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev
 	libjson-c-dev libsystemd-dev libargon2-dev libseccomp-dev libaudit-dev libbsd-dev libtss2-dev \
 	$(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
-	util-linux scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86 systemd \
-	swtpm tpm2-tools libtss2-tcti-swtpm0 \
-	clang clang-tidy libclang-rt-14-dev afl++
+	util-linux gdb e2fsprogs xfsprogs btrfs-progs scdoc man-db clang-format cppcheck shellcheck spin \
+	qemu-system-x86 systemd swtpm tpm2-tools libtss2-tcti-swtpm0 clang clang-tidy libclang-rt-14-dev afl++
 # bench: the peers to compare with, and plots.
 DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
 
@@ -118,7 +117,7 @@ $(BUILD)/man/%: docs/man/%.scd
 # ---- Tests ---------------------------------------------------------------------------------------
 
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_*.c))
-TOOLS := $(OUT)/tests/iscsi-io $(OUT)/tests/memscan $(OUT)/tests/iscsi-load $(OUT)/tests/intruder.so
+TOOLS := $(addprefix $(OUT)/tests/, iscsi-io memscan unseal iscsi-load intruder.so)
 BENCH_TOOLS := $(OUT)/tests/cipher-speed $(OUT)/tests/slow-file
 
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
@@ -145,11 +144,16 @@ $(OUT)/pie/tests/fuzz/replay.o: ALL_CFLAGS += -DCORPUS='"$(CURDIR)/tests/fuzz/co
 $(OUT)/libunit.a: $(UNIT_OBJECTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(OUT)/tests/iscsi-io: $(call pie,$(filter-out tests/tools/memscan.c tests/tools/intruder.c,$(wildcard tests/tools/*.c)))
+OTHER_TOOLS := $(addprefix tests/tools/,memscan.c key_pieces.c unseal.c intruder.c)
+$(OUT)/tests/iscsi-io: $(call pie,$(filter-out $(OTHER_TOOLS),$(wildcard tests/tools/*.c)))
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -lpthread
 
-$(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c)
+$(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c tests/tools/key_pieces.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
+$(OUT)/tests/unseal: $(call pie,tests/tools/unseal.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
 
@@ -170,7 +174,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest
+.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest test-crash test-residue test-linear
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -190,6 +194,14 @@ test: deps
 
 test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(BENCH_TOOLS) $(UNIT) $(REPLAYS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
+
+# KEYS=100 GIB=20: more keys and more I/O. ROUNDS=1000: more destructions.
+test-residue test-linear: test-%: all $(TOOLS)
+	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
+
+# KILLS=1000 VARIANTS=200 SEED=n: longer, deeper, the same again.
+test-crash: all
+	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh crash
 
 # Needs nothing that is built.
 test-model:

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "busy.h"
+#include "process.h"
 #include "request.h"
+#include "secret.h"
 
 /* A SCSI command under way. */
 struct command {
@@ -304,6 +306,20 @@ static void set_sense(struct scsi_cmd *cmd, const struct request *req)
 		sense_data_build(cmd, senses[out].key, senses[out].asc);
 }
 
+/*
+ * Plaintext from the client that nobody needs any more: of a refused write, or to compare with. What a
+ * write leaves is ciphertext. Data for the client is wiped when tgt has sent and freed it.
+ */
+static void scrub_received(struct scsi_cmd *cmd, const struct request *req)
+{
+	if (!process_scrubs())
+		return;
+	if (scsi_get_out_length(cmd) && scsi_get_out_buffer(cmd))
+		secret_wipe(scsi_get_out_buffer(cmd), scsi_get_out_length(cmd));
+	if (req->outcome == OUTCOME_NO_ACCESS || req->outcome == OUTCOME_NOT_READY)
+		process_scrub_cached();
+}
+
 static void command_done(struct request *request)
 {
 	struct command *c = (struct command *)request;
@@ -314,6 +330,8 @@ static void command_done(struct request *request)
 		set_sense(cmd, request);
 		status = SAM_STAT_CHECK_CONDITION;
 	}
+	if (request->outcome != OUTCOME_GOOD || request->op != REQUEST_WRITE)
+		scrub_received(cmd, request);
 	if (c->claimed)
 		range_release(&crypt_lun(cmd->dev)->ranges, &c->claim);
 	volume_put(request->volume);

@@ -16,6 +16,7 @@
 
 #include "keyconnect.h"
 #include "note.h"
+#include "process.h"
 #include "proto.h"
 #include "report.h"
 #include "secret.h"
@@ -58,6 +59,7 @@ struct session {
 	struct keysession_member *members;
 	bool stop;
 	bool online;
+	bool scrub_told; /* over this connection */
 	struct proto_channel channel;
 	uint32_t last_serial;
 	int64_t connect_at_ms;
@@ -128,6 +130,17 @@ static int send_message(struct session *s, const struct proto_msg *msg)
 	return rc;
 }
 
+/* Before keyd can ask for a wipe, or learns that a key is here. Caller holds s->lock. */
+static int tell_scrub(struct session *s)
+{
+	const struct proto_msg msg = {.type = PROTO_SCRUB};
+
+	if (s->scrub_told || !process_scrubs())
+		return 0;
+	s->scrub_told = true;
+	return send_message(s, &msg);
+}
+
 /* Caller holds s->lock. */
 static int send_attach(struct session *s, struct keysession_member *m)
 {
@@ -142,7 +155,7 @@ static int send_attach(struct session *s, struct keysession_member *m)
 	(void)snprintf(
 		msg.attach.level, sizeof(msg.attach.level), "%s", volume_opts(m->vol)->level);
 	(void)snprintf(msg.attach.path, sizeof(msg.attach.path), "%s", volume_path(m->vol));
-	return send_message(s, &msg);
+	return tell_scrub(s) ?: send_message(s, &msg);
 }
 
 static bool may_change(uint32_t status)
@@ -242,6 +255,7 @@ static void on_revoke(struct session *s, const struct proto_msg *msg)
 			destroy ? "destroyed" : "suspended");
 	}
 	(void)send_message(s, &ack);
+	process_scrub_cached();
 }
 
 /* Caller holds s->lock. */
@@ -343,11 +357,13 @@ static void try_connect(struct session *s)
 	}
 	s->channel = ch;
 	s->online = true;
+	s->scrub_told = false;
 	s->busy_tries = 0;
 	s->heard_at_ms = now_ms();
 	s->ping_at_ms = s->heard_at_ms + PING_MS;
 	for (struct keysession_member *m = s->members; m; m = m->next)
 		m->attach_due = true;
+	(void)tell_scrub(s);
 }
 
 /* Caller holds s->lock. */

@@ -85,6 +85,11 @@ static int set_malloc(struct opts *o, const char *value)
 	return parse_switch(value, &o->malloc);
 }
 
+static int set_scrub(struct opts *o, const char *value)
+{
+	return parse_switch(value, &o->scrub);
+}
+
 static int set_client_timeout(struct opts *o, const char *value)
 {
 	long n;
@@ -107,6 +112,7 @@ static const struct option_row {
 	{"grace", "0 to 2592000 seconds", set_grace},
 	{"shared", "on or off", set_shared},
 	{"malloc", "on or off", set_malloc},
+	{"scrub", "on or off", set_scrub},
 	{"client_timeout", "0 to 86400 seconds", set_client_timeout},
 };
 
@@ -130,8 +136,7 @@ static int set_option(
 	}
 	(void)snprintf(why, n,
 		"unknown option '%.64s': known are level, keyd, threads, engine, grace, shared, "
-		"malloc, "
-		"client_timeout",
+		"malloc, scrub, client_timeout",
 		name);
 	return -EINVAL;
 }

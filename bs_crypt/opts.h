@@ -25,6 +25,7 @@ struct opts {
 	int grace_s;                    /* how long keys are kept while keyd is away */
 	bool shared;                    /* other openers of the same file are allowed */
 	bool malloc;                    /* tune malloc(3), process.h */
+	bool scrub;                     /* wipe freed buffers, process.h */
 	unsigned client_timeout_s;      /* of unread data, process.h; 0: none */
 };
 

@@ -73,6 +73,10 @@ static int set_up_process(const struct crypt_lun *lun)
 {
 	if (lun->opts.malloc)
 		process_tune_malloc();
+	if (lun->opts.scrub && process_scrub()) {
+		report_error("scrub=on: this C library cannot wipe what is freed");
+		return -ENOSYS;
+	}
 	return lun->opts.client_timeout_s ? limit_clients(lun->opts.client_timeout_s) : 0;
 }
 

@@ -74,7 +74,7 @@ struct audit_verdict {
 	char head[AUDIT_HASH_BYTES];
 	uint64_t last_seq;
 	uint64_t whole_bytes; /* up to the end of the last whole line */
-	bool torn;            /* bytes without a newline follow */
+	bool torn;            /* part of a line follows: without its newline, or with zeros in it */
 	/* With a key: */
 	uint64_t last_keyed;   /* number of the last record whose code is right; 0: none */
 	uint64_t without_code; /* records of first_keyed and later that have none */

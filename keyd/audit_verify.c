@@ -132,13 +132,28 @@ static size_t read_line(FILE *f, char line[AUDIT_LINE_BYTES_MAX + 1])
 	return len;
 }
 
+/*
+ * True for a last line that a crash cut: without its end, or with its end on the medium and zeros in
+ * a sector before, where a record has none.
+ */
+static bool is_torn(FILE *f, const char *line, size_t len)
+{
+	int next = getc_unlocked(f);
+
+	if (next != EOF) {
+		(void)ungetc(next, f);
+		return false;
+	}
+	return line[len - 1] != '\n' || memchr(line, '\0', len);
+}
+
 static void scan_lines(struct scan *s, FILE *f)
 {
 	char line[AUDIT_LINE_BYTES_MAX + 1];
 	size_t len;
 
 	while ((len = read_line(f, line))) {
-		if (line[len - 1] != '\n' && feof(f)) {
+		if (is_torn(f, line, len)) {
 			s->v->torn = true;
 			return;
 		}

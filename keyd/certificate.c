@@ -109,14 +109,15 @@ struct json_object *certificate_parse(const struct scope *scope, const char *tex
 }
 
 int certificate_add_answer(struct json_object *certificate, enum certificate_answer answer,
-	const struct peer *consumer, uint32_t wiped)
+	const struct peer *consumer, uint32_t wiped, bool scrubs)
 {
 	struct json_object *array, *entry = json_object_new_object();
 
 	bool ok = json_add_number(entry, "pid", (uint64_t)consumer->pid) &&
 		  json_add_number(entry, "uid", consumer->uid);
 	if (ok && answer == CERTIFICATE_ACKNOWLEDGED)
-		ok = json_add_number(entry, "wiped", wiped);
+		ok = json_add_number(entry, "wiped", wiped) &&
+		     json_add(entry, "scrub", json_object_new_boolean(scrubs));
 	if (ok && json_object_object_get_ex(certificate, answer_keys[answer], &array) &&
 		json_append(array, entry))
 		return 0;

@@ -30,9 +30,10 @@ enum certificate_answer {
 	CERTIFICATE_EXITED, /* the process ended, and its keys with it */
 };
 
-/* Enters a consumer. wiped counts for acknowledgements. 0 or -ENOMEM. */
+/* Enters a consumer. wiped and scrubs count for acknowledgements. 0 or -ENOMEM. */
 int certificate_add_answer(struct json_object *certificate, enum certificate_answer answer,
-	const struct peer *consumer, uint32_t wiped) __attribute__((warn_unused_result));
+	const struct peer *consumer, uint32_t wiped, bool scrubs)
+	__attribute__((warn_unused_result));
 
 /* How many consumers did not acknowledge; names them in text ("tgtd pid 12 uid 0, …"). */
 size_t certificate_missing(struct json_object *certificate, char *text, size_t cap);

@@ -354,6 +354,12 @@ static void on_restore_ack(struct keyd *keyd, struct consumer *consumer)
 		log_debug("pid %d confirmed a resumption late", (int)consumer->session.peer.pid);
 }
 
+static void on_scrub(struct keyd *keyd, struct consumer *consumer)
+{
+	(void)keyd;
+	consumer->scrubs = true;
+}
+
 static void on_ping(struct keyd *keyd, struct consumer *consumer)
 {
 	const struct proto_msg pong = {.type = PROTO_PONG, .serial = keyd->io.msg->serial};
@@ -372,6 +378,7 @@ static const struct {
 	{PROTO_REVOKE_ACK, false, on_revoke_ack},
 	{PROTO_RESTORE_ACK, false, on_restore_ack},
 	{PROTO_PING, false, on_ping},
+	{PROTO_SCRUB, false, on_scrub},
 };
 
 static void on_message(struct keyd *keyd, struct session *session)

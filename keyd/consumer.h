@@ -26,6 +26,7 @@ struct consumer {
 	char program[PROTO_CUSTODY_BYTES];
 	int64_t connected_at; /* seconds since the epoch */
 	bool greeted;
+	bool scrubs;       /* it wipes buffers of data as it frees them */
 	struct held *held; /* owned */
 	size_t held_count;
 };

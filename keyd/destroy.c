@@ -225,8 +225,8 @@ static int add_answers(struct destroy *d)
 
 	for (size_t i = 0; !rc && i < d->rev.target_count; i++) {
 		const struct revocation_target *target = &d->rev.targets[i];
-		rc = certificate_add_answer(
-			d->certificate, target->answer, &target->peer, target->wiped);
+		rc = certificate_add_answer(d->certificate, target->answer, &target->peer,
+			target->wiped, target->scrubs);
 	}
 	return rc;
 }

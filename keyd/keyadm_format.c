@@ -183,13 +183,24 @@ void put_pairs(FILE *out, struct json_object *object, const struct value *pairs,
 #define TABLE(out, rows, columns)                                                                  \
 	put_table(out, rows, columns, sizeof(columns) / sizeof((columns)[0]))
 
+/* Whether the process wipes clients' data as it frees it: only who acknowledged a destruction says so. */
+static const char *scrub_text(struct json_object *process)
+{
+	struct json_object *scrub;
+
+	if (!json_object_object_get_ex(process, "scrub", &scrub))
+		return "";
+	return json_object_get_boolean(scrub) ? ", freed buffers wiped"
+					      : ", freed buffers not wiped";
+}
+
 void put_processes(FILE *out, const char *label, struct json_object *processes)
 {
 	for (size_t i = 0; i < length_of(processes); i++) {
 		struct json_object *p = json_object_array_get_idx(processes, i);
 		char line[128];
-		(void)snprintf(line, sizeof(line), "pid %s, uid %s", format_member(p, "pid"),
-			format_member(p, "uid"));
+		(void)snprintf(line, sizeof(line), "pid %s, uid %s%s", format_member(p, "pid"),
+			format_member(p, "uid"), scrub_text(p));
 		put_pair(out, i ? "" : label, line);
 	}
 	if (!length_of(processes))

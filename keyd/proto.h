@@ -46,6 +46,7 @@ enum proto_type {
 	PROTO_PING,         /* c  liveness, both ways the same serial */
 	PROTO_PONG,         /* k */
 	PROTO_RESTORE_ACK, /* c  same serial; every volume concerned has asked, and has its answer */
+	PROTO_SCRUB = 12,  /* c  buffers of data are wiped as they are freed; no reply */
 
 	/* admin.sock. a: keyadm to keyd. Every request is answered by TEXT*, then one REPLY. */
 	PROTO_INIT = 32,        /* a */

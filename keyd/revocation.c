@@ -49,6 +49,7 @@ static void answer(struct revocation_target *target, enum certificate_answer wha
 	target->answered = true;
 	target->answer = what;
 	target->wiped = wiped;
+	target->scrubs = target->consumer && target->consumer->scrubs;
 	target->consumer = NULL;
 }
 

@@ -21,6 +21,7 @@ struct revocation_target {
 	bool answered;
 	enum certificate_answer answer;
 	uint32_t wiped;
+	bool scrubs; /* consumer.h, when it acknowledged */
 };
 
 struct revocation {

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
- * memscan PID KEYFILE: where in a process's memory is an AES-256 key, or anything it can be made
- * of again?
+ * memscan PID|FILE KEYFILE...: where in a process's memory, or in a file such as a core, is a key,
+ * or anything it can be made of again (key_pieces.h)?
  *
- * Looks for the key, its halves and every round key (FIPS 197 5.2), the decryption round keys of
- * the equivalent inverse cipher (5.3.5), the same for the ESSIV key SHA-256(key), each also with
- * the bytes of its 32-bit words swapped, and the keys as hexadecimal text. Prints "hits N" and one
- * line for each kind found. Exit status 0: scanned (whatever was found), 1: could not.
+ * A target with a slash in it is a file. Every mapping of a process is read, also those that it may
+ * not read itself. Prints
+ *   hits N               pieces found
+ *   scanned_kib N
+ *   exposed N            of the hits, those in memory that may be swapped or dumped; processes only
+ *   unread NAME          a mapping that has pages and could not be read
+ *   KEYFILE: PIECE: N    for each kind of piece found
+ * Exit status 0: scanned (whatever was found), 1: could not, 2: usage.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,16 +21,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/sha.h>
+#include "key_pieces.h"
 
 enum {
-	KEY_BYTES = 32,
-	ROUND_KEY_BYTES = 16,
-	ROUND_KEYS = 15,
-	PATTERNS_MAX = 256,
 	PAGE_BYTES = 4096,
 	CHUNK_BYTES = 1 << 20,
-	OVERLAP_BYTES = 2 * KEY_BYTES,
+	OVERLAP_BYTES = PIECE_BYTES_MAX,
+	PREFIX_BYTES = 3, /* what pieces are found by */
+	PREFIXES = 1 << 8 * PREFIX_BYTES,
 };
 
 /* Larger mappings are the address sanitizer's shadow only: terabytes, and no place for data. */
@@ -35,208 +37,174 @@ static const uint64_t range_bytes_max = (uint64_t)64 << 30;
 /* In RAM or swapped: bits 63 and 62 of a pagemap entry. */
 static const uint64_t page_there = (uint64_t)3 << 62;
 
-struct process {
-	int mem, pagemap;
-	uint8_t *buf; /* a chunk and the overlap with the next */
+static struct key_piece *pieces; /* sorted by their prefix */
+static size_t piece_count;
+static uint8_t prefixes[PREFIXES / 8]; /* which any piece has */
+static uint64_t all_hits, scanned_bytes, exposed_hits;
+static char unread[4096]; /* lines of the report */
+
+struct target {
+	int mem, pagemap; /* pagemap -1: a file, or unknown */
+	uint8_t *buf;     /* a chunk and the overlap with the next */
 };
 
-struct pattern {
-	char name[40];
-	uint8_t bytes[2 * KEY_BYTES];
-	size_t len;
-	uint64_t hits;
-};
-
-static struct pattern patterns[PATTERNS_MAX];
-static size_t pattern_count;
-static uint8_t first_two[65536 / 8]; /* which first two bytes any pattern has */
-
-static void add_pattern(const char *name, size_t index, const uint8_t *bytes, size_t len)
+static uint32_t prefix_of(const uint8_t *bytes)
 {
-	struct pattern *p = &patterns[pattern_count++];
-	unsigned int two = (unsigned int)(bytes[0] | bytes[1] << 8);
-
-	snprintf(p->name, sizeof(p->name), "%s %zu", name, index);
-	memcpy(p->bytes, bytes, len);
-	p->len = len;
-	first_two[two / 8] |= (uint8_t)(1u << two % 8);
+	return (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
 }
 
-static uint8_t times_two(uint8_t x)
+static int compare_prefixes(const void *a, const void *b)
 {
-	return (uint8_t)(x << 1 ^ (x & 0x80 ? 0x1b : 0));
+	uint32_t x = prefix_of(((const struct key_piece *)a)->bytes);
+	uint32_t y = prefix_of(((const struct key_piece *)b)->bytes);
+
+	return x < y ? -1 : x > y;
 }
 
-static uint8_t multiply(uint8_t a, uint8_t b)
+static void index_pieces(void)
 {
-	uint8_t sum = 0;
-
-	for (; b; b >>= 1, a = times_two(a))
-		if (b & 1)
-			sum ^= a;
-	return sum;
-}
-
-/* FIPS 197 5.1.1: the inverse in GF(2^8), x^254, then the affine transformation. */
-static uint8_t sub_byte(uint8_t x)
-{
-	uint8_t y = 1;
-	int i;
-
-	for (i = 0; i < 254; i++)
-		y = multiply(y, x);
-	return (uint8_t)(y ^ (y << 1 | y >> 7) ^ (y << 2 | y >> 6) ^ (y << 3 | y >> 5) ^
-			 (y << 4 | y >> 4) ^ 0x63);
-}
-
-static void expand_key(const uint8_t key[KEY_BYTES], uint8_t w[ROUND_KEYS * ROUND_KEY_BYTES])
-{
-	uint8_t rcon = 1, t[4];
-	size_t i, j;
-
-	memcpy(w, key, KEY_BYTES);
-	for (i = KEY_BYTES; i < ROUND_KEYS * ROUND_KEY_BYTES; i += 4) {
-		memcpy(t, w + i - 4, 4);
-		if (i % KEY_BYTES == 0) {
-			const uint8_t rotated[4] = {t[1], t[2], t[3], t[0]};
-
-			for (j = 0; j < 4; j++)
-				t[j] = sub_byte(rotated[j]);
-			t[0] ^= rcon;
-			rcon = times_two(rcon);
-		} else if (i % KEY_BYTES == KEY_BYTES / 2) {
-			for (j = 0; j < 4; j++)
-				t[j] = sub_byte(t[j]);
-		}
-		for (j = 0; j < 4; j++)
-			w[i + j] = w[i + j - KEY_BYTES] ^ t[j];
+	qsort(pieces, piece_count, sizeof(*pieces), compare_prefixes);
+	for (size_t i = 0; i < piece_count; i++) {
+		uint32_t prefix = prefix_of(pieces[i].bytes);
+		prefixes[prefix / 8] |= (uint8_t)(1u << prefix % 8);
 	}
 }
 
-static void inverse_mix_columns(uint8_t out[ROUND_KEY_BYTES], const uint8_t in[ROUND_KEY_BYTES])
+/* The first piece whose prefix is not below this one. */
+static size_t first_piece(uint32_t prefix)
 {
-	static const uint8_t row[4] = {14, 11, 13, 9};
-	size_t c, i, j;
+	size_t low = 0, high = piece_count;
 
-	memset(out, 0, ROUND_KEY_BYTES);
-	for (c = 0; c < ROUND_KEY_BYTES; c += 4)
-		for (i = 0; i < 4; i++)
-			for (j = 0; j < 4; j++)
-				out[c + i] ^= multiply(in[c + j], row[(j + 4 - i) % 4]);
-}
-
-static void add_with_swapped_words(const char *name, size_t index, const uint8_t *bytes)
-{
-	uint8_t swapped[ROUND_KEY_BYTES];
-	size_t i;
-
-	for (i = 0; i < ROUND_KEY_BYTES; i++)
-		swapped[i] = bytes[(i & ~(size_t)3) + 3 - i % 4];
-	add_pattern(name, index, bytes, ROUND_KEY_BYTES);
-	add_pattern(name, index, swapped, ROUND_KEY_BYTES);
-}
-
-static void add_hex(const char *name, const uint8_t key[KEY_BYTES])
-{
-	static const char *const digits[] = {"0123456789abcdef", "0123456789ABCDEF"};
-	uint8_t text[2 * KEY_BYTES];
-	size_t i, j;
-
-	for (j = 0; j < 2; j++) {
-		for (i = 0; i < KEY_BYTES; i++) {
-			text[2 * i] = (uint8_t)digits[j][key[i] >> 4];
-			text[2 * i + 1] = (uint8_t)digits[j][key[i] & 15];
-		}
-		add_pattern(name, j, text, sizeof(text));
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (prefix_of(pieces[middle].bytes) < prefix)
+			low = middle + 1;
+		else
+			high = middle;
 	}
+	return low;
 }
 
-static void add_key(const char *name, const uint8_t key[KEY_BYTES])
+/* Counts the pieces that start in buf[0..starts); buf has len bytes, len >= starts. */
+static uint64_t scan_chunk(const uint8_t *buf, size_t starts, size_t len)
 {
-	uint8_t w[ROUND_KEYS * ROUND_KEY_BYTES], inverse[ROUND_KEY_BYTES];
-	char label[32];
-	size_t i;
+	uint64_t hits = 0;
 
-	expand_key(key, w);
-	snprintf(label, sizeof(label), "%s round key", name);
-	for (i = 0; i < ROUND_KEYS; i++)
-		add_with_swapped_words(label, i, w + i * ROUND_KEY_BYTES);
-	snprintf(label, sizeof(label), "%s inverse round key", name);
-	for (i = 1; i < ROUND_KEYS - 1; i++) {
-		inverse_mix_columns(inverse, w + i * ROUND_KEY_BYTES);
-		add_with_swapped_words(label, i, inverse);
-	}
-	snprintf(label, sizeof(label), "%s in hex", name);
-	add_hex(label, key);
-}
-
-/* FIPS 197 A.3: the last word of the example's key expansion. */
-static bool expansion_is_right(void)
-{
-	static const uint8_t key[KEY_BYTES] = {0x60, 0x3d, 0xeb, 0x10, 0x15, 0xca, 0x71, 0xbe, 0x2b,
-		0x73, 0xae, 0xf0, 0x85, 0x7d, 0x77, 0x81, 0x1f, 0x35, 0x2c, 0x07, 0x3b, 0x61, 0x08,
-		0xd7, 0x2d, 0x98, 0x10, 0xa3, 0x09, 0x14, 0xdf, 0xf4};
-	static const uint8_t last[4] = {0x70, 0x6c, 0x63, 0x1e};
-	uint8_t w[ROUND_KEYS * ROUND_KEY_BYTES];
-
-	expand_key(key, w);
-	return !memcmp(w + sizeof(w) - 4, last, 4);
-}
-
-/* Counts patterns that start in buf[0..starts); buf has len bytes, len >= starts. */
-static void scan_chunk(const uint8_t *buf, size_t starts, size_t len)
-{
-	size_t pos, i;
-
-	for (pos = 0; pos < starts && pos + 1 < len; pos++) {
-		unsigned int two = (unsigned int)(buf[pos] | buf[pos + 1] << 8);
-
-		if (!(first_two[two / 8] & 1u << two % 8))
+	for (size_t pos = 0; pos < starts && pos + PIECE_BYTES_MIN <= len; pos++) {
+		uint32_t prefix = prefix_of(buf + pos);
+		if (!(prefixes[prefix / 8] & 1u << prefix % 8))
 			continue;
-		for (i = 0; i < pattern_count; i++)
-			if (len - pos >= patterns[i].len &&
-				!memcmp(buf + pos, patterns[i].bytes, patterns[i].len))
-				patterns[i].hits++;
+		for (size_t i = first_piece(prefix);
+			i < piece_count && prefix_of(pieces[i].bytes) == prefix; i++) {
+			if (len - pos < pieces[i].len_bytes ||
+				memcmp(buf + pos, pieces[i].bytes, pieces[i].len_bytes))
+				continue;
+			pieces[i].hits++;
+			hits++;
+		}
 	}
+	return hits;
 }
 
-/* True unless none of the chunk's pages was ever touched: proc(5), pagemap. */
-static bool any_page(const struct process *p, uint64_t start)
+/* True unless none of the pages was ever touched: proc(5), pagemap. */
+static bool any_page(const struct target *t, uint64_t start, size_t bytes)
 {
 	uint64_t entry[CHUNK_BYTES / PAGE_BYTES];
-	ssize_t got = pread(
-		p->pagemap, entry, sizeof(entry), (off_t)(start / PAGE_BYTES * sizeof(entry[0])));
+	size_t pages = bytes / PAGE_BYTES;
 
+	if (t->pagemap < 0)
+		return true;
+	if (pages > sizeof(entry) / sizeof(entry[0]))
+		pages = sizeof(entry) / sizeof(entry[0]);
+	ssize_t got = pread(t->pagemap, entry, pages * sizeof(entry[0]),
+		(off_t)(start / PAGE_BYTES * sizeof(entry[0])));
 	for (size_t i = 0; got > 0 && i < (size_t)got / sizeof(entry[0]); i++)
 		if (entry[i] & page_there)
 			return true;
 	return got <= 0;
 }
 
-static uint64_t scan_range(const struct process *p, uint64_t start, uint64_t end)
+/* Scans what was asked for, page by page where not all of it can be read. False: nothing could. */
+static bool scan_range(const struct target *t, uint64_t start, uint64_t end, uint64_t *hits)
 {
-	uint64_t scanned = 0;
+	bool all = true;
 
 	while (start < end) {
 		size_t want = end - start < CHUNK_BYTES + OVERLAP_BYTES
 				      ? (size_t)(end - start)
 				      : (size_t)CHUNK_BYTES + OVERLAP_BYTES;
 		size_t chunk = want < CHUNK_BYTES ? want : CHUNK_BYTES;
-		ssize_t got = (ssize_t)want;
 
-		if (any_page(p, start)) {
-			got = pread(p->mem, p->buf, want, (off_t)start);
-			if (got > 0)
-				scan_chunk(p->buf, (size_t)got < chunk ? (size_t)got : chunk,
-					(size_t)got);
-			scanned += got > 0 ? (uint64_t)got : 0;
+		if (!any_page(t, start, chunk)) {
+			start += chunk;
+			continue;
 		}
-		if (got <= 0) /* a page that cannot be read, such as [vvar] */
+		ssize_t got = pread(t->mem, t->buf, want, (off_t)start);
+		if (got <= 0) {
+			all = all && !any_page(t, start, PAGE_BYTES);
 			start += PAGE_BYTES;
-		else
-			start += (size_t)got < chunk ? (size_t)got : chunk;
+			continue;
+		}
+		if ((size_t)got < chunk)
+			chunk = (size_t)got;
+		*hits += scan_chunk(t->buf, chunk, (size_t)got);
+		scanned_bytes += chunk;
+		start += chunk;
 	}
-	return scanned;
+	return all;
+}
+
+static void note_unread(const char *name)
+{
+	size_t used = strlen(unread);
+
+	snprintf(unread + used, sizeof(unread) - used, "unread %s\n", name);
+}
+
+/* A mapping's entry in /proc/PID/smaps. */
+struct mapping {
+	uint64_t start, end;
+	char name[256];
+};
+
+static bool read_header(const char *line, struct mapping *m)
+{
+	int name_at = 0;
+
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*7s %*s %*s %*s %n", &m->start, &m->end,
+		    &name_at) != 2)
+		return false;
+	snprintf(m->name, sizeof(m->name), "%s", name_at ? line + name_at : "");
+	m->name[strcspn(m->name, "\n")] = '\0';
+	return true;
+}
+
+/* flags: the mapping's VmFlags line, proc(5). */
+static void scan_mapping(const struct target *t, const struct mapping *m, const char *flags)
+{
+	bool safe = strstr(flags, " lo") && strstr(flags, " dd");
+	uint64_t hits = 0;
+
+	if (m->end - m->start > range_bytes_max)
+		return;
+	if (!scan_range(t, m->start, m->end, &hits))
+		note_unread(m->name);
+	all_hits += hits;
+	if (!safe)
+		exposed_hits += hits;
+}
+
+static void scan_smaps(const struct target *t, FILE *smaps)
+{
+	struct mapping m = {0};
+	char line[4352];
+
+	while (fgets(line, sizeof(line), smaps)) {
+		if (!strncmp(line, "VmFlags:", 8))
+			scan_mapping(t, &m, line + 8);
+		else if (line[0] < 'A' || line[0] > 'Z')
+			(void)read_header(line, &m);
+	}
 }
 
 static int open_of(const char *pid, const char *name)
@@ -247,76 +215,68 @@ static int open_of(const char *pid, const char *name)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static uint64_t scan_maps(const struct process *p, FILE *maps)
+static void scan_process(struct target *t, const char *pid)
 {
-	uint64_t start, end, scanned = 0;
-	char line[4352], perms[8];
+	int fd = open_of(pid, "smaps");
+	FILE *smaps = fd < 0 ? NULL : fdopen(fd, "r");
 
-	while (fgets(line, sizeof(line), maps))
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, perms) == 3 &&
-			perms[0] == 'r' && end - start <= range_bytes_max)
-			scanned += scan_range(p, start, end);
-	return scanned;
+	t->mem = open_of(pid, "mem");
+	t->pagemap = open_of(pid, "pagemap");
+	if (smaps && t->mem >= 0)
+		scan_smaps(t, smaps);
+	if (smaps)
+		fclose(smaps);
+	if (t->pagemap >= 0)
+		close(t->pagemap);
 }
 
-static uint64_t scan_process(const char *pid)
+static void scan_file(struct target *t, const char *path)
 {
-	struct process p = {.mem = open_of(pid, "mem"),
-		.pagemap = open_of(pid, "pagemap"),
-		.buf = malloc(CHUNK_BYTES + OVERLAP_BYTES)};
-	int fd = open_of(pid, "maps");
-	FILE *maps = fd < 0 ? NULL : fdopen(fd, "r");
-	uint64_t scanned = p.buf && maps && p.mem >= 0 ? scan_maps(&p, maps) : 0;
-
-	if (maps)
-		fclose(maps);
-	if (p.mem >= 0)
-		close(p.mem);
-	if (p.pagemap >= 0)
-		close(p.pagemap);
-	free(p.buf);
-	return scanned;
+	t->mem = open(path, O_RDONLY | O_CLOEXEC);
+	if (t->mem >= 0 && !scan_range(t, 0, (uint64_t)lseek(t->mem, 0, SEEK_END), &all_hits))
+		note_unread(path);
 }
 
-static bool load_keys(const char *path)
+static void report(bool process)
 {
-	uint8_t key[KEY_BYTES], essiv[KEY_BYTES];
-	FILE *f = fopen(path, "r");
-	bool ok;
-
-	if (!f)
-		return false;
-	ok = fread(key, 1, sizeof(key), f) == sizeof(key);
-	fclose(f);
-	SHA256(key, sizeof(key), essiv);
-	add_key("key", key);
-	add_key("ESSIV key", essiv);
-	return ok;
+	printf("hits %" PRIu64 "\nscanned_kib %" PRIu64 "\n", all_hits, scanned_bytes / 1024);
+	if (process)
+		printf("exposed %" PRIu64 "\n", exposed_hits);
+	fputs(unread, stdout);
+	for (size_t i = 0; i < piece_count; i++)
+		if (pieces[i].hits)
+			printf("%s: %s: %" PRIu64 "\n", pieces[i].of, pieces[i].name,
+				pieces[i].hits);
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t scanned, hits = 0;
-	size_t i;
+	struct target t = {.mem = -1, .pagemap = -1};
 
-	if (argc != 3) {
-		fputs("usage: memscan PID KEYFILE\n", stderr);
+	if (argc < 3) {
+		fputs("usage: memscan PID|FILE KEYFILE...\n", stderr);
 		return 2;
 	}
-	if (!expansion_is_right() || !load_keys(argv[2])) {
+	bool process = !strchr(argv[1], '/');
+	long count = key_pieces_load(argv + 2, (size_t)(argc - 2), &pieces);
+	if (count < 0) {
 		fputs("memscan: no key to look for\n", stderr);
 		return 1;
 	}
-	scanned = scan_process(argv[1]);
-	if (!scanned) {
-		fprintf(stderr, "memscan: cannot read the memory of process %s\n", argv[1]);
+	t.buf = malloc(CHUNK_BYTES + OVERLAP_BYTES);
+	if (!t.buf)
+		return 1;
+	piece_count = (size_t)count;
+	index_pieces();
+	if (process)
+		scan_process(&t, argv[1]);
+	else
+		scan_file(&t, argv[1]);
+	free(t.buf);
+	if (!scanned_bytes) {
+		fprintf(stderr, "memscan: cannot read %s\n", argv[1]);
 		return 1;
 	}
-	for (i = 0; i < pattern_count; i++)
-		hits += patterns[i].hits;
-	printf("hits %" PRIu64 "\nscanned_kib %" PRIu64 "\n", hits, scanned / 1024);
-	for (i = 0; i < pattern_count; i++)
-		if (patterns[i].hits)
-			printf("%s: %" PRIu64 "\n", patterns[i].name, patterns[i].hits);
+	report(process);
 	return 0;
 }

@@ -205,6 +205,25 @@ static void a_tail_of_zeros_is_half_a_line(void **state)
 	free(text);
 }
 
+/* A record lies across sectors: the last one was written, the one before it was not. */
+static void a_whole_line_with_zeros_in_it_is_half_a_line(void **state)
+{
+	(void)state;
+	record("level-create", NULL);
+	record("level-destroy", NULL);
+	size_t len = 0;
+	char *text = read_log(&len);
+	memset(strchr(text, '\n') + 1, 0, 40);
+	assert_int_equal(scratch_write(scratch_path(AUDIT_FILE), text, len), 0);
+	assert_true(verdict().torn);
+
+	reopen();
+	assert_int_equal(verdict().first_bad_line, 0);
+	assert_int_equal(verdict().records, 2);
+	assert_true(has_torn_file());
+	free(text);
+}
+
 static void a_break_is_recorded_and_stays_visible(void **state)
 {
 	(void)state;
@@ -268,6 +287,7 @@ int main(void)
 		LOG_TEST(the_chain_goes_on_after_a_restart),
 		LOG_TEST(half_a_line_is_moved_aside_and_recorded),
 		LOG_TEST(a_tail_of_zeros_is_half_a_line),
+		LOG_TEST(a_whole_line_with_zeros_in_it_is_half_a_line),
 		LOG_TEST(a_break_is_recorded_and_stays_visible),
 		LOG_TEST(a_line_without_an_end_is_not_read_into_memory),
 		LOG_TEST(a_record_that_cannot_be_written_is_refused),

@@ -118,7 +118,7 @@ static void a_certificate_opens_with_one_line_for_people(void **state)
 				      "\"volumes\":[{\"uuid\":\"U\",\"path\":\"/"
 				      "p\",\"size_bytes\":1048576,\"fingerprint\":\"F\"}],"
 				      "\"requester\":{\"uid\":5,\"user\":\"eve\"},\"acknowledged\":"
-				      "[{\"pid\":1,\"uid\":0}],"
+				      "[{\"pid\":1,\"uid\":0,\"scrub\":true}],"
 				      "\"unacknowledged\":[{\"pid\":2,\"uid\":3}],\"verification\":"
 				      "{\"result\":\"passed\"},"
 				      "\"outstanding_exports\":[{\"id\":\"exp-1\"}]}");
@@ -129,7 +129,7 @@ static void a_certificate_opens_with_one_line_for_people(void **state)
 		0);
 	assert_has("U  key F  1 MiB  /p\n");
 	assert_has("eve (uid 5)\n");
-	assert_has("confirmed       pid 1, uid 0\n");
+	assert_has("confirmed       pid 1, uid 0, freed buffers wiped\n");
 	assert_has("not confirmed   pid 2, uid 3\n");
 	assert_has("exp-1");
 }

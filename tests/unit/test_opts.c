@@ -61,7 +61,7 @@ static void every_option_is_taken(void **state)
 	(void)state;
 	assert_int_equal(
 		parse("level=secret;keyd=/k;threads=4;engine=openssl;grace=0;shared=on;malloc=off;"
-		      "client_timeout=30",
+		      "scrub=on;client_timeout=30",
 			&o),
 		0);
 	assert_string_equal(o.level, "secret");
@@ -71,6 +71,7 @@ static void every_option_is_taken(void **state)
 	assert_int_equal(o.grace_s, 0);
 	assert_true(o.shared);
 	assert_false(o.malloc);
+	assert_true(o.scrub);
 	assert_int_equal(o.client_timeout_s, 30);
 }
 
@@ -91,6 +92,7 @@ static void what_is_wrong_is_refused_and_named(void **state)
 		{"grace=2592001", "grace"},
 		{"shared=yes", "shared"},
 		{"malloc=1", "malloc"},
+		{"scrub=yes", "scrub"},
 		{"client_timeout=86401", "client_timeout"},
 		{"client_timeout=5s", "client_timeout"},
 		{"keyd=socket", "keyd"},

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,7 +16,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "complete.h"
 #include "process.h"
+
+/* The test's thread is the main thread. */
+void complete_post(struct completion *completion)
+{
+	completion->done(completion);
+}
 
 static struct sockaddr_in address = {.sin_family = AF_INET};
 
@@ -117,6 +125,50 @@ static void a_tuned_heap_keeps_large_buffers(void **state)
 	}
 }
 
+enum { LINKS_BYTES = 16 }; /* of a free block, where malloc(3) keeps its own */
+
+/* How many bytes of a block of that size are still as they were after it was freed. */
+static size_t left_after_free(size_t bytes, void (*then)(void))
+{
+	uint8_t *block = malloc(bytes), seen[4096];
+	off_t at = (off_t)(uintptr_t)block;
+	size_t left = 0;
+	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0 && block && bytes <= sizeof(seen));
+	memset(block, 'A', bytes);
+	__asm__ volatile("" : : "r"(block) : "memory"); /* or the compiler leaves the memset out */
+	free(block);
+	if (then)
+		then();
+	assert_int_equal(pread(fd, seen, bytes, at), bytes);
+	close(fd);
+	for (size_t i = LINKS_BYTES; i < bytes; i++)
+		left += seen[i] == 'A';
+	return left;
+}
+
+static void what_is_freed_is_wiped(void **state)
+{
+	void *barrier = malloc(4096);
+
+	(void)state;
+	if (!mallinfo2().uordblks) {
+		free(barrier);
+		skip(); /* a sanitizer's heap */
+	}
+	process_scrub_cached(); /* nothing yet */
+	assert_false(process_scrubs());
+	assert_int_equal(left_after_free(512, process_scrub_cached), 512 - LINKS_BYTES);
+	assert_int_equal(process_scrub(), 0);
+	assert_true(process_scrubs());
+	assert_int_equal(left_after_free(4096, NULL), 0);
+	assert_int_equal(left_after_free(512, process_scrub_cached), 0);
+	assert_int_equal(left_after_free(1024, process_scrub_cached), 0);
+	assert_int_equal(left_after_free(24, process_scrub_cached), 0);
+	free(barrier);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +176,7 @@ int main(void)
 		cmocka_unit_test(there_is_one_time_for_a_process),
 		cmocka_unit_test(a_portal_added_later_has_it_from_the_next_lun_on),
 		cmocka_unit_test(a_tuned_heap_keeps_large_buffers),
+		cmocka_unit_test(what_is_freed_is_wiped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

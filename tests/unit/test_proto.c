@@ -96,7 +96,7 @@ static const struct row layout[] = {
 	ROW(PROGRESS, 20, 4, "u32", progress, total),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 37, TYPE_MAX = 100 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 38, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 

@@ -7,7 +7,8 @@ from .paper_load import PaperLoad
 from .paper_tables import PaperTables
 from .peers import Peers
 from .plain import Plain
+from .scrub import Scrub
 from .slow_store import SlowStore
 from .today import Today
 
-ALL = (Plain, Today, Cipher, PaperLoad, SlowStore, Luns, Destroy, Peers, PaperTables)
+ALL = (Plain, Today, Cipher, PaperLoad, SlowStore, Luns, Scrub, Destroy, Peers, PaperTables)
