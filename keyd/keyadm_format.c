@@ -433,6 +433,7 @@ void format_certificate(FILE *out, struct json_object *c)
 	static const struct value checks[] = {
 		{"verification", "result", VALUE_TEXT},
 		{"", "checked", VALUE_OPTIONAL},
+		{"", "checked_in_token", VALUE_OPTIONAL},
 		{"", "erase_error", VALUE_OPTIONAL},
 	};
 	struct json_object *verification = NULL;
