@@ -28,7 +28,8 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_file
 	peer.c places.c session.c consumer.c holders.c revocation.c \
 	admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_records.c answer.c \
 	inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
-	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c rewrap.c \
+	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c \
+	custody_pkcs11.c token.c rewrap.c \
 	luks_format.c suspend.c destroy.c erasure.c certificate.c signature.c serverkeys.c ledger.c \
 	audit.c audit_line.c audit_head.c audit_verify.c mac.c publish.c publish_journal.c publish_kernel.c \
 	durable.c jsonhelp.c text.c log.c)
@@ -38,11 +39,11 @@ KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_v
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
-	libjson-c-dev libsystemd-dev libargon2-dev libseccomp-dev libaudit-dev libbsd-dev libtss2-dev \
+	libjson-c-dev libsystemd-dev libargon2-dev libseccomp-dev libaudit-dev libbsd-dev libtss2-dev libp11-kit-dev \
 	$(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
 	util-linux gdb e2fsprogs xfsprogs btrfs-progs scdoc man-db clang-format cppcheck shellcheck spin \
-	qemu-system-x86 systemd swtpm tpm2-tools libtss2-tcti-swtpm0 clang clang-tidy libclang-rt-14-dev afl++
+	qemu-system-x86 systemd swtpm tpm2-tools libtss2-tcti-swtpm0 softhsm2 opensc clang clang-tidy libclang-rt-14-dev afl++
 # bench: the peers to compare with, and plots.
 DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
 
@@ -61,11 +62,12 @@ HARDEN   += $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 SAN      := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -D_GNU_SOURCE -Ikeyd -Ibs_crypt -MMD -MP
 ALL_CFLAGS += $(if $(IPSEC_MB),-DHAVE_IPSEC_MB)
+ALL_CFLAGS += $(shell pkg-config --cflags p11-kit-1 2>/dev/null)
 ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
 
 CRYPTO_LIBS := -lcrypto
 PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
-KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd \
+KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lp11-kit -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd \
 	-lseccomp -laudit -lpthread
 KEYADM_LIBS := -lcrypto -ljson-c -lbsd
 

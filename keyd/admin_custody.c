@@ -26,6 +26,15 @@ static const char *names_of_custodies(char *text, size_t cap)
 	return text;
 }
 
+/* Why the passphrase for a new root key is not taken. */
+static const char *why_rejected(const struct custody *custody)
+{
+	return custody == &custody_pkcs11
+		       ? "the token says that this is not its PIN: after some more wrong ones it "
+			 "locks it"
+		       : "a passphrase needs 8 bytes at least, a PIN 4";
+}
+
 void request_init(struct request *r)
 {
 	const char *custody = r->msg.init.custody;
@@ -45,8 +54,8 @@ void request_init(struct request *r)
 	int rc = keystore_init(&r->keyd->store, custody, r->passphrase);
 	if (rc == -EKEYREJECTED) {
 		request_audit_failure(r, "init", NULL, NULL, rc);
-		request_answer(r, PROTO_INVALID, NULL,
-			"nothing was made: a passphrase needs 8 bytes at least, a PIN 4");
+		request_answer(r, PROTO_INVALID, NULL, "nothing was made: %s",
+			why_rejected(custody_find(custody)));
 		return;
 	}
 	if (rc) {
@@ -68,14 +77,16 @@ void request_init(struct request *r)
 
 static void answer_locked(struct request *r, int rc)
 {
+	const struct custody *custody = r->keyd->store.custody;
+
 	switch (rc) {
 	case -EKEYREJECTED:
-		request_answer(r, PROTO_DENIED, NULL, "still locked: this is not the passphrase");
+		request_answer(r, PROTO_DENIED, NULL, "still locked: this is not the %s",
+			custody == &custody_pkcs11 ? "PIN" : "passphrase");
 		break;
 	case -EBADMSG:
 		request_answer(r, PROTO_DAMAGED, NULL,
-			"still locked: %s is damaged: put it back from a backup",
-			r->keyd->store.custody->file);
+			"still locked: %s is damaged: put it back from a backup", custody->file);
 		break;
 	case -ENOMEM:
 	case -EPERM:
@@ -89,11 +100,33 @@ static void answer_locked(struct request *r, int rc)
 	}
 }
 
+/* Of an open store, which may need the PIN of its token again. */
+static void reconnect(struct request *r)
+{
+	struct keystore *ks = &r->keyd->store;
+
+	if (!keystore_needs_pin(ks)) {
+		request_answer(r, PROTO_OK, NULL, "the key store is not locked");
+		return;
+	}
+	if (!request_audit_before(r, "token-login", NULL, NULL, NULL))
+		return;
+	int rc = keystore_reconnect(ks, r->passphrase);
+	if (!rc) {
+		request_answer(r, PROTO_OK, inventory_status(r->keyd), "the token can be used");
+		return;
+	}
+	request_audit_failure(r, "token-login", NULL, NULL, rc);
+	request_answer(r, rc == -EKEYREJECTED ? PROTO_DENIED : PROTO_FAILED, NULL,
+		"the token cannot be used: %s",
+		rc == -EKEYREJECTED ? "this is not the PIN" : custody_strerror(rc));
+}
+
 void request_unlock(struct request *r)
 {
 	if (!keystore_is_locked(&r->keyd->store)) {
 		if (request_store_is_open(r))
-			request_answer(r, PROTO_OK, NULL, "the key store is not locked");
+			reconnect(r);
 		return;
 	}
 	int rc = unlock_store(r->keyd, r->passphrase, &r->admin->session.peer, NULL);
@@ -132,8 +165,7 @@ static void answer_refused(struct request *r, const struct custody *to, int rc)
 {
 	switch (rc) {
 	case -EKEYREJECTED:
-		request_answer(r, PROTO_INVALID, NULL,
-			"nothing was changed: a passphrase needs 8 bytes at least, a PIN 4");
+		request_answer(r, PROTO_INVALID, NULL, "nothing was changed: %s", why_rejected(to));
 		break;
 	default:
 		request_answer(r, PROTO_FAILED, NULL, "nothing was changed: custody %s: %s",

@@ -9,6 +9,7 @@
 #include "revocation.h"
 #include "suspend.h"
 #include "text.h"
+#include "token.h"
 
 /* Answers when level is in no state for what is asked: destroyed, under way, or damaged. */
 static bool is_unfit(struct request *r, const struct level *level)
@@ -53,7 +54,7 @@ static void answer_failure(struct request *r, const char *event, struct level *l
 		request_answer(r, PROTO_FAILED, NULL,
 			"cannot store the new state of level %s, and a restart may find the old or "
 			"the new one: %s",
-			level->name, strerror(-rc));
+			level->name, token_strerror(rc));
 }
 
 void request_level_create(struct request *r)
@@ -80,7 +81,7 @@ void request_level_create(struct request *r)
 	if (rc) {
 		request_audit_failure(r, "level-create", name, NULL, rc);
 		request_answer(r, PROTO_FAILED, NULL, "cannot make level %s: %s", name,
-			rc == -ENOSPC ? "too many levels, or no space" : strerror(-rc));
+			rc == -ENOSPC ? "too many levels, or no space" : token_strerror(rc));
 		return;
 	}
 	answer_level(r, level, "created");

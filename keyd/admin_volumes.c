@@ -10,6 +10,7 @@
 #include "ledger.h"
 #include "secret.h"
 #include "text.h"
+#include "token.h"
 
 /* So that no offset on the medium leaves 63 bits. */
 static const uint64_t size_bytes_max = (uint64_t)1 << 62;
@@ -116,7 +117,8 @@ static void answer_create_failure(struct request *r, const struct level *level, 
 			"restart keyd",
 			level->name);
 	else
-		request_answer(r, PROTO_FAILED, NULL, "cannot make the volume: %s", strerror(-rc));
+		request_answer(
+			r, PROTO_FAILED, NULL, "cannot make the volume: %s", token_strerror(rc));
 }
 
 /* Sends the header; the draft waits for VOLUME_COMMIT and dies with the connection. */
@@ -258,7 +260,8 @@ void request_volume_key(struct request *r)
 		(void)is_unfit(r, volume); /* it is marked damaged now */
 	else
 		request_answer(r, PROTO_FAILED, NULL,
-			"the key did not leave: it cannot be read or recorded: %s", strerror(-rc));
+			"the key did not leave: it cannot be read or recorded: %s",
+			token_strerror(rc));
 }
 
 void request_volume_destroy(struct request *r)

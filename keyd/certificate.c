@@ -169,6 +169,8 @@ static struct json_object *verification_json(const struct certificate_end *end, 
 		  json_add_bool(json, "erased_without_error", !end->erase_error) &&
 		  json_add_number(json, "key_files_left", end->findings.files_left) &&
 		  json_add_bool(json, "key_can_be_unwrapped", end->findings.key_opens);
+	if (ok && end->device_checked)
+		ok = json_add_string(json, "checked_in_token", end->device_checked);
 	if (ok && end->erase_error)
 		ok = json_add_string(json, "erase_error", strerror(-end->erase_error));
 	if (ok)

@@ -45,7 +45,9 @@ struct certificate_end {
 	int64_t completed_at;
 	const char *erase_class;
 	const char *erase_class_reason;
-	int erase_error; /* 0 or -errno */
+	const char
+		*device_checked; /* what was looked at in the custody's device; NULL: it has none */
+	int erase_error;         /* 0 or -errno */
 	struct erasure_findings findings;
 	struct json_object *exports; /* taken over; NULL: the ledger cannot be read */
 	uint64_t damaged_exports;

@@ -11,7 +11,7 @@
 
 #include "text.h"
 
-enum { NAME_BYTES = 64 };
+enum { NAME_BYTES = 64, PKCS11_LABEL_CHARACTERS = 32 };
 
 static const char level_prefix[] = "level ";
 
@@ -188,6 +188,19 @@ static int set_tpm2_pcrs(struct parse *p, const char *value)
 	return 1;
 }
 
+static int set_pkcs11_module(struct parse *p, const char *value)
+{
+	return set_path(p, &p->config->custody.pkcs11_module, value);
+}
+
+static int set_pkcs11_token(struct parse *p, const char *value)
+{
+	if (!value[0] || strlen(value) > PKCS11_LABEL_CHARACTERS)
+		return fail(p, "pkcs11-token '%s' is not a label of 1 to %d characters", value,
+			PKCS11_LABEL_CHARACTERS);
+	return config_set(&p->config->custody.pkcs11_token, value) ? fail(p, "out of memory") : 1;
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct parse *p, const char *value);
@@ -195,6 +208,8 @@ static const struct {
 	{"tpm2-tcti", set_tpm2_tcti},
 	{"tpm2-nv-index", set_tpm2_nv_index},
 	{"tpm2-pcrs", set_tpm2_pcrs},
+	{"pkcs11-module", set_pkcs11_module},
+	{"pkcs11-token", set_pkcs11_token},
 };
 
 static int on_custody(struct parse *p, const char *name, const char *value)
@@ -379,6 +394,8 @@ void config_clear(struct config *config)
 	free(config->custody.tpm2_tcti);
 	for (size_t i = 0; i < config->sandbox_path_count; i++)
 		free(config->sandbox_paths[i]);
+	free(config->custody.pkcs11_module);
+	free(config->custody.pkcs11_token);
 	policy_clear(&config->policy);
 	*config = (struct config){0};
 }

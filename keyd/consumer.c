@@ -12,6 +12,7 @@
 #include "revocation.h"
 #include "secret.h"
 #include "text.h"
+#include "token.h"
 
 struct consumer *consumer_of(struct session *session)
 {
@@ -262,7 +263,7 @@ static enum proto_status release_key(struct attach *a, struct proto_attach_reply
 	if (a->consumer->held_count != held_before)
 		a->consumer->held_count = held_before;
 	secret_wipe(reply->key, sizeof(reply->key));
-	log_error("cannot give out the key of volume %s: %s", a->volume->uuid, strerror(-rc));
+	log_error("cannot give out the key of volume %s: %s", a->volume->uuid, token_strerror(rc));
 	return refuse(a, PROTO_FAILED, "keyd cannot read or record the key: see its log");
 }
 

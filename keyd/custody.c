@@ -8,11 +8,13 @@
 #include <sys/stat.h>
 
 #include "durable.h"
+#include "token.h"
 
 static const struct custody *const custodies[] = {
 	&custody_file,
 	&custody_passphrase,
 	&custody_tpm2,
+	&custody_pkcs11,
 };
 
 const struct custody *custody_at(size_t i)
@@ -79,10 +81,17 @@ const char *custody_strerror(int rc)
 		       "tpm2_changeauth(1)";
 	case -EEXIST:
 		return "the TPM's NV index is in use: set another tpm2-nv-index in keyd.conf(5)";
+	case -EKEYEXPIRED:
+		return "the token's PIN is needed for that: give it with keyadm unlock";
+	case -EIDRM:
+		return "the token has no root key of this store: it is another token, or was "
+		       "cleared: put it back";
+	case -EALREADY:
+		return "the key store is in a token already: move it to another custody first";
 	case -ENOSPC:
 		return "there is no room for it";
 	default:
-		return strerror(-rc);
+		return token_strerror(rc);
 	}
 }
 

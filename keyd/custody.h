@@ -13,30 +13,70 @@
 #include "proto.h"
 #include "wrap.h"
 
-enum { ROOT_KEY_BYTES = WRAP_KEY_BYTES, CUSTODY_FILE_NAME_BYTES = 64 };
+enum {
+	ROOT_KEY_BYTES = WRAP_KEY_BYTES,
+	CUSTODY_FILE_NAME_BYTES = 64,
+	CUSTODY_SEALED_LEVEL_BYTES = WRAP_KEY_BYTES + WRAP_OVERHEAD_BYTES,
+};
 
 /* What keyd.conf(5) says of devices. */
 struct custody_config {
 	char *tpm2_tcti;        /* owned; NULL: tpm2-tss looks for one */
 	uint32_t tpm2_nv_index; /* the first of two */
 	uint32_t tpm2_pcrs;     /* bit i: bind new root keys to PCR i of the SHA-256 bank */
+	char *pkcs11_module;    /* owned, as the next; NULL: not said */
+	char *pkcs11_token;     /* the token's label */
 };
+
+/* What a row keeps in memory while its store is open; NULL where there is nothing. */
+struct custody_keeper;
 
 /* A store as a custody sees it. */
 struct custody_place {
 	int dir_fd;
 	const struct custody_config *config;
 	bool next; /* about the root key that is to come, see rewrap.h: its file has another name */
+	/* For erase(), of a row that needs them: either will do. Borrowed; NULL: not at hand. */
+	struct custody_keeper *keeper;
+	const struct proto_passphrase *passphrase;
 };
 
-/* What a row keeps in memory while its store is open; NULL where there is nothing. */
-struct custody_keeper;
+/*
+ * Rows that have a key of its own for each level in a device. What lies in the store under the root key is
+ * then the level key as that key sealed it, and good for nothing once that key is destroyed there.
+ *
+ * A level's key in the device is made before the level's record is durable. A crash in between leaves one
+ * that seals nothing: it is taken when the level is made after all, and goes with the store's others. It is
+ * never destroyed because no record speaks of it: an old copy of the store knows nothing of later levels.
+ *
+ * All return -EREMOTEIO when the device does not answer, which says nothing about the level: nothing
+ * may be marked damaged, or called destroyed, then. keeper may be NULL: no session.
+ */
+struct custody_levels {
+	const char *checked; /* for certificates: what destroy() looked at */
+
+	/* 0 when the device answers. */
+	int (*check)(const struct custody_keeper *keeper);
+
+	/* Makes the level's key in the device if there is none. 0, -ENOSPC, or another -errno. */
+	int (*seal)(struct custody_keeper *keeper, const char *level,
+		const uint8_t key[WRAP_KEY_BYTES], uint8_t sealed[CUSTODY_SEALED_LEVEL_BYTES]);
+
+	/* key is secret memory. -EBADMSG: damaged, or the device has no key for the level. */
+	int (*open)(struct custody_keeper *keeper, const char *level,
+		const uint8_t sealed[CUSTODY_SEALED_LEVEL_BYTES], uint8_t key[WRAP_KEY_BYTES]);
+
+	/* 0: the device does not have the level's key, which was looked at. Harmless when repeated. */
+	int (*destroy)(struct custody_keeper *keeper, const char *level);
+};
 
 struct custody {
 	const char *name;        /* as in keyadm init --custody */
 	const char *file;        /* in the store */
 	const char *erase_class; /* NIST SP 800-88: what destroying does to remnants */
 	const char *erase_class_reason;
+	const struct custody_levels
+		*levels; /* NULL: level keys are sealed under the root key alone */
 
 	/*
 	 * True when load() needs the passphrase (or PIN): then the store is locked when keyd starts. A
@@ -75,7 +115,10 @@ struct custody {
 	 */
 	int (*settle)(const struct custody_place *place, struct custody_keeper *keeper);
 
-	/* Makes what it keeps for this place unusable, for good. Harmless when there is nothing. */
+	/*
+	 * Makes what it keeps for this place unusable, for good. Harmless when there is nothing. 0, or
+	 * -errno; -EKEYEXPIRED: not without place->keeper or place->passphrase.
+	 */
 	int (*erase)(const struct custody_place *place);
 
 	/* Wipes and frees; keeper may be NULL. NULL: nothing to do. */
@@ -85,6 +128,7 @@ struct custody {
 extern const struct custody custody_file;
 extern const struct custody custody_passphrase;
 extern const struct custody custody_tpm2;
+extern const struct custody custody_pkcs11;
 
 /* Row i of the table, or NULL past its end. Static storage. */
 const struct custody *custody_at(size_t i);

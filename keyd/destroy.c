@@ -15,6 +15,7 @@
 #include "revocation.h"
 #include "serverkeys.h"
 #include "text.h"
+#include "token.h"
 
 enum { ERASE_FILES_A_STEP = 16, ERASE_ATTEMPTS = 3 };
 
@@ -90,14 +91,14 @@ static void give_up(struct keyd *keyd, struct destroy *d, const char *step, int 
 	const char *name = scope_name(&d->rev.scope);
 
 	log_error("destroying %s: cannot %s: %s: it goes on when keyd starts again", name, step,
-		strerror(-rc));
+		token_strerror(rc));
 	if (audit(keyd, d, "destroy-interrupted", step, "failed"))
 		log_error("destroying %s: the interruption is not in the audit log", name);
 	unlink_destroy(keyd, d);
 	admin_answer_waiting(keyd, &d->waiting, PROTO_FAILED, NULL,
 		"the key of %s will never be given out again, but keyd cannot %s: %s; put that "
 		"right and destroy it again",
-		name, step, strerror(-rc));
+		name, step, token_strerror(rc));
 	destroy_free(d);
 }
 
@@ -167,10 +168,12 @@ static int complete(const struct keyd *keyd, struct destroy *d, int64_t now)
 {
 	const struct scope *scope = &d->rev.scope;
 	const struct erase_class class = erasure_class(&keyd->store, scope);
+	const struct custody_levels *levels = keyd->store.custody->levels;
 	struct certificate_end facts = {
 		.completed_at = now,
 		.erase_class = class.name,
 		.erase_class_reason = class.reason,
+		.device_checked = levels && !scope->volume ? levels->checked : NULL,
 		.erase_error = d->progress.first_error,
 		.audit_head = keyd->audit.head,
 		.audit_seq = keyd->audit.next_seq - 1,
@@ -185,13 +188,18 @@ static int complete(const struct keyd *keyd, struct destroy *d, int64_t now)
 	return certificate_complete(d->certificate, &facts);
 }
 
-/* Everything is erased that can be. */
+/* Every file is erased that can be. */
 static void finish(struct keyd *keyd, struct destroy *d)
 {
 	const struct scope *scope = &d->rev.scope;
 	int64_t now = clock_wall_seconds();
 
-	int rc = erasure_renew_root(&keyd->store, scope);
+	int rc = erasure_destroy_in_device(&keyd->store, scope);
+	if (rc) {
+		give_up(keyd, d, "destroy its wrapping key in the token", rc);
+		return;
+	}
+	rc = erasure_renew_root(&keyd->store, scope);
 	if (rc) {
 		give_up(keyd, d, "replace the root key", rc);
 		keyd_stop_if_unclear(rc);

@@ -5,7 +5,7 @@
  *   audit  the request is recorded
  *   intent durable: from now on no key of the scope leaves, and a restart goes on from here
  *   revoke every consumer wipes, or is named because it did not say so in time
- *   erase  every key file of the scope
+ *   erase  every key file of the scope, and the level's key in the custody's token
  *   tombstone, certificate, audit, end of the intent, answer
  *
  * One transaction at a time works on a level (level->busy).

@@ -82,6 +82,13 @@ int erasure_renew_root(struct keystore *ks, const struct scope *scope)
 	return rewrap_store(ks, &(struct rewrap){.to = ks->custody, .renew = true});
 }
 
+int erasure_destroy_in_device(struct keystore *ks, const struct scope *scope)
+{
+	const struct custody_levels *levels = ks->custody->levels;
+
+	return !scope->volume && levels ? levels->destroy(ks->keeper, scope->level->name) : 0;
+}
+
 int erasure_write_intent(const struct keystore *ks, const struct scope *scope,
 	enum record_state state, const char *body)
 {

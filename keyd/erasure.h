@@ -66,6 +66,13 @@ int erasure_verify(const struct keystore *ks, const struct scope *scope,
 int erasure_renew_root(struct keystore *ks, const struct scope *scope)
 	__attribute__((warn_unused_result));
 
+/*
+ * Where the custody has a key of its own for each level in a device: destroys the level's there, and looks
+ * that it is gone. 0; -EREMOTEIO (the device does not answer) or -errno: it is to be tried again.
+ */
+int erasure_destroy_in_device(struct keystore *ks, const struct scope *scope)
+	__attribute__((warn_unused_result));
+
 /* Final: the name, or the volume, cannot come back. 0 or -errno. */
 int erasure_write_tombstone(const struct keystore *ks, const struct scope *scope,
 	int64_t destroyed_at, const char *body) __attribute__((warn_unused_result));

@@ -45,14 +45,15 @@ struct command {
 static const struct command commands[] = {
 	{{"init", NULL}, OPERAND_NONE,
 		OPT_BIT(OPT_CUSTODY) | OPT_BIT(OPT_PIN) | OPT_BIT(OPT_PASSPHRASE_FD), 0, PROTO_INIT,
-		NULL, "init [--custody file|passphrase|tpm2] [--pin] [--passphrase-fd FD]",
+		NULL, "init [--custody file|passphrase|tpm2|pkcs11] [--pin] [--passphrase-fd FD]",
 		"create the key store and its root key"},
 	{{"unlock", NULL}, OPERAND_NONE, OPT_BIT(OPT_PASSPHRASE_FD), 0, PROTO_UNLOCK, NULL,
-		"unlock [--passphrase-fd FD]", "open a key store in custody passphrase"},
+		"unlock [--passphrase-fd FD]",
+		"open a key store that waits for its passphrase or PIN"},
 	{{"custody", "change"}, OPERAND_NONE,
 		OPT_BIT(OPT_CUSTODY) | OPT_BIT(OPT_PIN) | OPT_BIT(OPT_PASSPHRASE_FD),
 		OPT_BIT(OPT_CUSTODY), PROTO_CUSTODY_CHANGE, NULL,
-		"custody change --custody file|passphrase|tpm2 [--pin] [--passphrase-fd FD]",
+		"custody change --custody file|passphrase|tpm2|pkcs11 [--pin] [--passphrase-fd FD]",
 		"move the key store to a new root key, also in the same custody"},
 	{{"status", NULL}, OPERAND_NONE, 0, 0, PROTO_STATUS, format_status, "status",
 		"show the key store, its custody and who is connected"},
@@ -218,6 +219,8 @@ static int fill_custody(const struct keyadm_args *args, struct proto_msg *reques
 			  : 0;
 	if (request->type == PROTO_INIT)
 		request->type = PROTO_INIT_PASSPHRASE;
+	if (asks == KEYADM_ASKS_TOKEN_PIN)
+		return keyadm_token_pin(fd, &request->init_passphrase.passphrase);
 	return keyadm_passphrase(fd, true, &request->init_passphrase.passphrase);
 }
 

@@ -133,6 +133,7 @@ void format_certificate(FILE *out, struct json_object *c)
 	static const struct value checks[] = {
 		{"verification", "result", VALUE_TEXT},
 		{"", "checked", VALUE_OPTIONAL},
+		{"", "checked_in_token", VALUE_OPTIONAL},
 		{"", "erase_error", VALUE_OPTIONAL},
 		{"key files left", "key_files_left", VALUE_TEXT},
 		{"key opens", "key_can_be_unwrapped", VALUE_TEXT},

@@ -17,6 +17,7 @@ static const struct {
 	{"file", KEYADM_ASKS_NEVER},
 	{"passphrase", KEYADM_ASKS_ALWAYS},
 	{"tpm2", KEYADM_ASKS_WITH_PIN},
+	{"pkcs11", KEYADM_ASKS_TOKEN_PIN},
 };
 
 enum keyadm_asks keyadm_custody_asks(const char *custody)
@@ -64,15 +65,13 @@ static int ask_again(const struct line *first)
 	return err;
 }
 
-static int from_terminal(bool is_new, struct proto_passphrase *passphrase)
+static int from_terminal(const char *prompt, bool twice, struct proto_passphrase *passphrase)
 {
 	struct line *line = secret_alloc(sizeof(*line));
 	if (!line)
 		return keyadm_refuse(-errno, "cannot lock memory: %s", strerror(errno));
-	int err =
-		ask(is_new ? "Passphrase for the new key store: " : "Passphrase of the key store: ",
-			line);
-	if (!err && is_new)
+	int err = ask(prompt, line);
+	if (!err && twice)
 		err = ask_again(line);
 	if (!err) {
 		passphrase->len_bytes = (uint32_t)strlen(line->text);
@@ -91,10 +90,8 @@ static int parse_fd(const char *text)
 	return errno || end == text || *end || fd < 0 || fd > 65535 ? -EINVAL : (int)fd;
 }
 
-int keyadm_passphrase(const char *fd_text, bool is_new, struct proto_passphrase *passphrase)
+static int from_descriptor(const char *fd_text, struct proto_passphrase *passphrase)
 {
-	if (!fd_text)
-		return from_terminal(is_new, passphrase);
 	int fd = parse_fd(fd_text);
 	if (fd < 0)
 		return keyadm_refuse(fd, "--passphrase-fd %s is no descriptor's number", fd_text);
@@ -105,4 +102,19 @@ int keyadm_passphrase(const char *fd_text, bool is_new, struct proto_passphrase 
 		return keyadm_refuse(err, "no passphrase comes from descriptor %d: %s", fd,
 			err == -ENODATA ? "it is empty" : strerror(-err));
 	return 0;
+}
+
+int keyadm_passphrase(const char *fd_text, bool is_new, struct proto_passphrase *passphrase)
+{
+	if (fd_text)
+		return from_descriptor(fd_text, passphrase);
+	return from_terminal(
+		is_new ? "Passphrase for the new key store: " : "Passphrase of the key store: ",
+		is_new, passphrase);
+}
+
+int keyadm_token_pin(const char *fd_text, struct proto_passphrase *pin)
+{
+	return fd_text ? from_descriptor(fd_text, pin)
+		       : from_terminal("PIN of the token: ", false, pin);
 }

@@ -7,12 +7,13 @@
 
 #include "proto.h"
 
-#define KEYADM_CUSTODIES "file, passphrase, tpm2"
+#define KEYADM_CUSTODIES "file, passphrase, tpm2, pkcs11"
 
 enum keyadm_asks {
 	KEYADM_ASKS_NEVER,
 	KEYADM_ASKS_ALWAYS,
-	KEYADM_ASKS_WITH_PIN, /* with --pin, or when a descriptor is given */
+	KEYADM_ASKS_WITH_PIN,  /* with --pin, or when a descriptor is given */
+	KEYADM_ASKS_TOKEN_PIN, /* of a token that has one already: asked once */
 	KEYADM_ASKS_UNKNOWN,
 };
 
@@ -25,6 +26,10 @@ enum keyadm_asks keyadm_custody_asks(const char *custody);
  * the reason has been told on stderr.
  */
 int keyadm_passphrase(const char *fd_text, bool is_new, struct proto_passphrase *passphrase)
+	__attribute__((warn_unused_result));
+
+/* The same for the PIN of a token. */
+int keyadm_token_pin(const char *fd_text, struct proto_passphrase *pin)
 	__attribute__((warn_unused_result));
 
 #endif

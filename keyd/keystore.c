@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "durable.h"
 #include "keystore_private.h"
 #include "log.h"
@@ -74,7 +76,8 @@ bool keystore_is_locked(const struct keystore *ks)
 
 static struct custody_place place_of(const struct keystore *ks)
 {
-	return (struct custody_place){.dir_fd = ks->dir_fd, .config = ks->custody_config};
+	return (struct custody_place){
+		.dir_fd = ks->dir_fd, .config = ks->custody_config, .keeper = ks->keeper};
 }
 
 void keystore_lock(struct keystore *ks)
@@ -106,10 +109,50 @@ int keystore_unlock(struct keystore *ks, const struct proto_passphrase *passphra
 	}
 	ks->root = root; /* the store owns it */
 	rc = store_load(ks);
-	if (!rc && rewrap_finish(ks))
+	if (!rc && rewrap_finish(ks, NULL))
 		log_warning("it is tried again when a key is destroyed, or keyd starts");
 	if (rc)
 		keystore_lock(ks);
+	return rc;
+}
+
+/* The session that was lost is of no use any more, whatever becomes of the new one. */
+static int open_new_session(struct keystore *ks, const struct proto_passphrase *passphrase)
+{
+	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
+	if (!root)
+		return -errno;
+	ks->custody->release(ks->keeper);
+	ks->keeper = NULL;
+	struct custody_place place = place_of(ks);
+	int rc = ks->custody->load(&place, passphrase, root, &ks->keeper);
+	if (!rc && CRYPTO_memcmp(root, ks->root, ROOT_KEY_BYTES) != 0) { /* another store's file */
+		ks->custody->release(ks->keeper);
+		ks->keeper = NULL;
+		rc = -EBADMSG;
+	}
+	secret_free(root);
+	return rc;
+}
+
+static bool has_lost_session(const struct keystore *ks)
+{
+	const struct custody_levels *levels = ks->custody->levels;
+
+	return levels && levels->check(ks->keeper);
+}
+
+bool keystore_needs_pin(const struct keystore *ks)
+{
+	return has_lost_session(ks) || rewrap_is_unfinished(ks);
+}
+
+int keystore_reconnect(struct keystore *ks, const struct proto_passphrase *passphrase)
+{
+	int rc = has_lost_session(ks) ? open_new_session(ks, passphrase) : 0;
+
+	if (!rc && rewrap_is_unfinished(ks))
+		rc = rewrap_finish(ks, passphrase);
 	return rc;
 }
 
@@ -186,6 +229,7 @@ int keystore_init(struct keystore *ks, const char *name, const struct proto_pass
 	struct custody_place next = place_of(ks), place = next;
 	next.next = true;
 	int rc = custody->create(&next, passphrase, root, &ks->keeper);
+	next.keeper = place.keeper = ks->keeper;
 	if (!rc)
 		rc = durable_adopt(ks->dir_fd, custody->file);
 	/* Last: a store with levels/ and without a root key is a damaged one. */

@@ -4,6 +4,7 @@
  *
  *   root.key                             custody "file"
  *   root.passphrase                      custody "passphrase"
+ *   root.pkcs11                          custody "pkcs11"
  *   keys/audit.key, keys/signing.key      the server's own (serverkeys.h)
  *   rewrap                               the root key is being replaced (rewrap.h)
  *   levels/NAME/level.key                RECORD_LEVEL_KEY under the root key
@@ -120,6 +121,16 @@ bool keystore_is_locked(const struct keystore *ks);
  * as before.
  */
 int keystore_unlock(struct keystore *ks, const struct proto_passphrase *passphrase)
+	__attribute__((warn_unused_result));
+
+/*
+ * Whether an open store needs its token's PIN again: for a new session, when the one that was opened with it
+ * is lost, or to end a change of custody that a crash interrupted.
+ */
+bool keystore_needs_pin(const struct keystore *ks);
+
+/* Does what it is needed for. 0, or an error of the custody's load() or of rewrap_finish(). */
+int keystore_reconnect(struct keystore *ks, const struct proto_passphrase *passphrase)
 	__attribute__((warn_unused_result));
 
 /* Wipes the root key and forgets what was loaded. Nobody may hold a level or volume of the store. */

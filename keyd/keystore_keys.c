@@ -91,14 +91,41 @@ int store_write_statement(
 	return rc;
 }
 
-int store_level_key(const struct keystore *ks, const char *level, struct record *rec, uint8_t *key)
+_Static_assert((int)CUSTODY_SEALED_LEVEL_BYTES <= (int)CIPHER_KEY_MAX, "it fits into a record");
+
+size_t store_level_key_bytes(const struct custody *custody)
+{
+	return custody->levels ? CUSTODY_SEALED_LEVEL_BYTES : WRAP_KEY_BYTES;
+}
+
+/* What is kept of the level's key, into kept: secret memory of CIPHER_KEY_MAX bytes. */
+static int read_level_record(
+	const struct keystore *ks, const char *level, struct record *rec, uint8_t *kept)
 {
 	int dir_fd = store_open_level_dir(ks, level);
 	if (dir_fd < 0)
 		return dir_fd;
 	int rc = store_read_record(dir_fd, LEVEL_KEY_FILE, RECORD_LEVEL_KEY, ks->root, level, "",
-		rec, key, WRAP_KEY_BYTES);
+		rec, kept, store_level_key_bytes(ks->custody));
 	(void)close(dir_fd);
+	return rc;
+}
+
+int store_level_key(const struct keystore *ks, const char *level, struct record *rec, uint8_t *key)
+{
+	const struct custody_levels *levels = ks->custody->levels;
+
+	uint8_t *kept = secret_alloc(CIPHER_KEY_MAX);
+	if (!kept)
+		return -errno;
+	int rc = read_level_record(ks, level, rec, kept);
+	if (!rc && levels)
+		rc = levels->open(ks->keeper, level, kept, key);
+	else if (!rc)
+		memcpy(key, kept, WRAP_KEY_BYTES);
+	if (rc)
+		record_clear(rec);
+	secret_free(kept);
 	return rc;
 }
 
@@ -118,8 +145,8 @@ static int make_level_dirs(const struct keystore *ks, const char *name)
 	return rc;
 }
 
-static int write_level_key(
-	const struct keystore *ks, const char *level, const struct record *rec, const uint8_t *key)
+static int write_level_record(
+	const struct keystore *ks, const char *level, const struct record *rec, const uint8_t *kept)
 {
 	uint8_t *file = NULL;
 	size_t file_bytes;
@@ -127,12 +154,23 @@ static int write_level_key(
 	int dir_fd = store_open_level_dir(ks, level);
 	if (dir_fd < 0)
 		return dir_fd;
-	int rc = record_seal(rec, ks->root, key, WRAP_KEY_BYTES, &file, &file_bytes);
+	int rc = record_seal(
+		rec, ks->root, kept, store_level_key_bytes(ks->custody), &file, &file_bytes);
 	if (!rc)
 		rc = durable_write(dir_fd, LEVEL_KEY_FILE, file, file_bytes);
 	free(file);
 	(void)close(dir_fd);
 	return rc;
+}
+
+static int write_level_key(
+	const struct keystore *ks, const char *level, const struct record *rec, const uint8_t *key)
+{
+	const struct custody_levels *levels = ks->custody->levels;
+	uint8_t sealed[CUSTODY_SEALED_LEVEL_BYTES]; /* no secret */
+
+	int rc = levels ? levels->seal(ks->keeper, level, key, sealed) : 0;
+	return rc ? rc : write_level_record(ks, level, rec, levels ? sealed : key);
 }
 
 /* The file may be there although its directory could not be synced: nobody was told of it. */
@@ -196,14 +234,15 @@ int keystore_level_create(struct keystore *ks, const char *name, struct level **
 	return 0;
 }
 
+/* The key is carried over as it is kept: suspending must not depend on a token that may be away. */
 int keystore_level_set_state(struct keystore *ks, struct level *level, enum key_state state)
 {
 	struct record rec = {0};
 
-	uint8_t *key = secret_alloc(WRAP_KEY_BYTES);
-	if (!key)
+	uint8_t *kept = secret_alloc(CIPHER_KEY_MAX);
+	if (!kept)
 		return -errno;
-	int rc = store_level_key(ks, level->name, &rec, key);
+	int rc = read_level_record(ks, level->name, &rec, kept);
 	if (rc == -EBADMSG || rc == -ENOENT) {
 		level->state = KEY_DAMAGED;
 		rc = -EBADMSG;
@@ -211,12 +250,12 @@ int keystore_level_set_state(struct keystore *ks, struct level *level, enum key_
 	if (!rc) {
 		rec.state = state == KEY_ACTIVE ? RECORD_ACTIVE : RECORD_SUSPENDED;
 		rec.changed_at = clock_wall_seconds();
-		rc = write_level_key(ks, level->name, &rec, key);
+		rc = write_level_record(ks, level->name, &rec, kept);
 	}
 	if (!rc)
 		level->state = state;
 	record_clear(&rec);
-	secret_free(key);
+	secret_free(kept);
 	return rc;
 }
 

@@ -39,10 +39,10 @@ int store_each_name(int dir_fd, int (*visit)(void *arg, int dir_fd, const char *
 	return rc;
 }
 
-/* Out of memory or descriptors says nothing about a key: it must not be called damaged. */
+/* Out of memory, descriptors or a token says nothing about a key: it must not be called damaged. */
 static bool is_fatal(int rc)
 {
-	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EAGAIN;
+	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EAGAIN || rc == -EREMOTEIO;
 }
 
 static bool exists(int dir_fd, const char *name)

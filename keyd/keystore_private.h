@@ -55,7 +55,13 @@ int store_read_record(int dir_fd, const char *name, enum record_kind kind,
 int store_write_statement(const struct keystore *ks, int dir_fd, const char *name,
 	const struct record *rec) __attribute__((warn_unused_result));
 
-/* Unwraps the level's key into key (secret memory, WRAP_KEY_BYTES); *rec is for the caller to clear. */
+/* How long what is kept of a level key is in this custody. */
+size_t store_level_key_bytes(const struct custody *custody);
+
+/*
+ * Unwraps the level's key into key (secret memory, WRAP_KEY_BYTES); *rec is for the caller to clear. 0,
+ * -ENOENT, -EBADMSG, -EREMOTEIO (see custody.h, it says nothing about the level), or -errno.
+ */
 int store_level_key(const struct keystore *ks, const char *level, struct record *rec, uint8_t *key)
 	__attribute__((warn_unused_result));
 

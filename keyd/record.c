@@ -162,7 +162,8 @@ int record_peek_kind(const uint8_t start[RECORD_PEEK_BYTES], enum record_kind *k
 }
 
 int record_reseal(const uint8_t *file, size_t file_bytes, const uint8_t from[WRAP_KEY_BYTES],
-	const uint8_t to[WRAP_KEY_BYTES], const char *body, uint8_t **out, size_t *out_bytes)
+	const uint8_t to[WRAP_KEY_BYTES], const char *body, const struct record_rekey *rekey,
+	uint8_t **out, size_t *out_bytes)
 {
 	struct record rec = {0};
 	struct head h;
@@ -181,6 +182,8 @@ int record_reseal(const uint8_t *file, size_t file_bytes, const uint8_t from[WRA
 		rec.body = strdup(body); /* the record owns it */
 		rc = rec.body ? 0 : -ENOMEM;
 	}
+	if (!rc && rekey)
+		rc = rekey->rekey(rekey->arg, &rec, key, &key_bytes);
 	if (!rc)
 		rc = record_seal(&rec, to, key, key_bytes, out, out_bytes);
 	record_clear(&rec);

@@ -78,13 +78,20 @@ int record_open(const uint8_t *file, size_t file_bytes, enum record_kind kind,
 	const uint8_t wrapping_key[WRAP_KEY_BYTES], struct record *rec, uint8_t *key,
 	size_t key_bytes) __attribute__((warn_unused_result));
 
+/* What becomes of the key inside a record: key[0 .. *key_bytes) in secret memory of CIPHER_KEY_MAX. */
+struct record_rekey {
+	int (*rekey)(void *arg, const struct record *rec, uint8_t *key, size_t *key_bytes);
+	void *arg;
+};
+
 /*
  * The same record, whatever its kind, sealed under another key into a new heap block, which the caller
- * frees. body, unless NULL, goes into a level key's record that has none. 0, -EBADMSG, -EPROTONOSUPPORT, -ENOMEM, -EIO, or secret_alloc()'s -errno.
+ * frees. body, unless NULL, goes into a level key's record that has none; rekey may be NULL. 0, -EBADMSG,
+ * -EPROTONOSUPPORT, -ENOMEM, -EIO, or -errno of secret_alloc() or rekey.
  */
 int record_reseal(const uint8_t *file, size_t file_bytes, const uint8_t from[WRAP_KEY_BYTES],
-	const uint8_t to[WRAP_KEY_BYTES], const char *body, uint8_t **out, size_t *out_bytes)
-	__attribute__((warn_unused_result));
+	const uint8_t to[WRAP_KEY_BYTES], const char *body, const struct record_rekey *rekey,
+	uint8_t **out, size_t *out_bytes) __attribute__((warn_unused_result));
 
 /* The kind that the first bytes of a file claim. 0, or -EBADMSG: they are no record's. */
 int record_peek_kind(const uint8_t start[RECORD_PEEK_BYTES], enum record_kind *kind)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "durable.h"
@@ -130,8 +131,10 @@ static int walk_store(struct walk *walk)
 
 struct reseal {
 	const struct rewrap *rewrap;
-	const uint8_t *root; /* the new one */
-	const char *leaky;   /* the custody that is left, if it is of class "clear" */
+	const struct keystore *ks;
+	const uint8_t *root;           /* the new one */
+	struct custody_keeper *keeper; /* of the new custody */
+	const char *leaky;             /* the custody that is left, if it is of class "clear" */
 	size_t done, total;
 };
 
@@ -158,10 +161,38 @@ static int count_one(struct walk *walk, int dir_fd, const char *name)
 	return 0;
 }
 
+/* From what the old custody's device made of a level's key to what the new one's makes of it. */
+static int rekey_level(void *arg, const struct record *rec, uint8_t *key, size_t *key_bytes)
+{
+	const struct reseal *reseal = arg;
+	const struct custody *from = reseal->ks->custody, *to = reseal->rewrap->to;
+	int rc = 0;
+
+	if (rec->kind != RECORD_LEVEL_KEY || (!from->levels && !to->levels))
+		return 0;
+	if (*key_bytes != store_level_key_bytes(from))
+		return -EBADMSG;
+	uint8_t *plain = secret_alloc(WRAP_KEY_BYTES);
+	if (!plain)
+		return -errno;
+	if (from->levels)
+		rc = from->levels->open(reseal->ks->keeper, rec->level, key, plain);
+	else
+		memcpy(plain, key, WRAP_KEY_BYTES);
+	if (!rc && to->levels)
+		rc = to->levels->seal(reseal->keeper, rec->level, plain, key);
+	else if (!rc)
+		memcpy(key, plain, WRAP_KEY_BYTES);
+	*key_bytes = store_level_key_bytes(to);
+	secret_free(plain);
+	return rc;
+}
+
 /* What does not open under the old root key is damaged: it stays as it is. */
 static int reseal_one(struct walk *walk, int dir_fd, const char *name)
 {
 	struct reseal *reseal = walk->reseal;
+	const struct record_rekey rekey = {.rekey = rekey_level, .arg = reseal};
 	uint8_t *file = NULL, *sealed = NULL;
 	size_t file_bytes, sealed_bytes;
 
@@ -170,7 +201,7 @@ static int reseal_one(struct walk *walk, int dir_fd, const char *name)
 	int rc = durable_read(dir_fd, name, record_file_bytes_max(), &file, &file_bytes);
 	if (!rc)
 		rc = record_reseal(file, file_bytes, walk->ks->root, reseal->root, reseal->leaky,
-			&sealed, &sealed_bytes);
+			&rekey, &sealed, &sealed_bytes);
 	free(file);
 	if (rc == -EBADMSG || rc == -EPROTONOSUPPORT || rc == -EFBIG) {
 		log_warning("%s of level %s is damaged and stays under the old root key", name,
@@ -191,11 +222,14 @@ static bool is_leaky(const struct keystore *ks, const struct rewrap *rewrap)
 	return ks->custody != rewrap->to && !strcmp(ks->custody->erase_class, "clear");
 }
 
-static int reseal_all(struct keystore *ks, const struct rewrap *rewrap, const uint8_t *root)
+static int reseal_all(struct keystore *ks, const struct rewrap *rewrap, const uint8_t *root,
+	struct custody_keeper *keeper)
 {
 	struct reseal reseal = {
 		.rewrap = rewrap,
+		.ks = ks,
 		.root = root,
+		.keeper = keeper,
 		.leaky = is_leaky(ks, rewrap) ? ks->custody->name : NULL,
 	};
 	struct walk walk = {.ks = ks, .visit = count_one, .reseal = &reseal};
@@ -235,11 +269,15 @@ static int go_forward(struct keystore *ks, const struct marker *marker)
 	return rc ? rc : durable_sync_dir(ks->dir_fd);
 }
 
-/* As if nothing had been begun. */
-static int go_back(struct keystore *ks, const struct marker *marker)
+/* As if nothing had been begun. with: keeper and passphrase of the new custody. */
+static int go_back(
+	struct keystore *ks, const struct marker *marker, const struct custody_place *with)
 {
 	struct custody_place next = place_of(ks, true);
 	struct walk walk = {.ks = ks, .visit = drop_one};
+
+	next.keeper = with->keeper;
+	next.passphrase = with->passphrase;
 
 	int rc = walk_store(&walk);
 	int erased = marker->to->erase(&next);
@@ -249,23 +287,36 @@ static int go_back(struct keystore *ks, const struct marker *marker)
 }
 
 /* A crash in keystore_init() leaves a root key that never came into force. */
-static int drop_unfinished_init(struct keystore *ks)
+static int drop_unfinished_init(struct keystore *ks, const struct proto_passphrase *passphrase)
 {
 	struct custody_place next = place_of(ks, true);
 	int rc = 0;
 
+	next.passphrase = passphrase;
 	for (size_t i = 0; !rc && custody_at(i); i++)
 		rc = custody_at(i)->erase(&next);
-	return rc ? rc : custody_of_store(ks->dir_fd, &ks->custody);
+	return rc;
+}
+
+/* What only the PIN can undo keeps no whole store from being opened: rewrap_finish() does it later. */
+static int choose_custody(struct keystore *ks, int undone)
+{
+	if (undone == -EKEYEXPIRED)
+		log_warning("what was made in the token stays there until its PIN is given: keyadm "
+			    "unlock");
+	else if (undone)
+		return undone;
+	return custody_of_store(ks->dir_fd, &ks->custody);
 }
 
 int rewrap_recover(struct keystore *ks)
 {
+	const struct custody_place nothing = {0};
 	struct marker marker;
 
 	int rc = read_marker(ks, &marker);
 	if (rc == -ENOENT)
-		return drop_unfinished_init(ks);
+		return choose_custody(ks, drop_unfinished_init(ks, NULL));
 	if (rc) {
 		log_error("%s is damaged: put it back from a backup", marker_name);
 		return rc;
@@ -273,10 +324,8 @@ int rewrap_recover(struct keystore *ks)
 	log_info("%s a new root key, custody %s to %s, that a crash interrupted",
 		marker.committed ? "completing" : "taking back", marker.from->name,
 		marker.to->name);
-	if (!marker.committed) {
-		rc = go_back(ks, &marker);
-		return rc ? rc : custody_of_store(ks->dir_fd, &ks->custody);
-	}
+	if (!marker.committed)
+		return choose_custody(ks, go_back(ks, &marker, &nothing));
 	rc = go_forward(ks, &marker);
 	if (rc)
 		return rc;
@@ -284,23 +333,50 @@ int rewrap_recover(struct keystore *ks)
 	return 0;
 }
 
-int rewrap_finish(struct keystore *ks)
+/* with: keeper and passphrase of the custody that was left, or never entered. */
+static int finish(struct keystore *ks, const struct custody_place *with)
 {
 	struct custody_place place = place_of(ks, false);
 	struct marker marker;
 
+	place.keeper = with->keeper;
+	place.passphrase = with->passphrase;
 	int rc = read_marker(ks, &marker);
 	if (rc && rc != -ENOENT)
 		return rc;
 	bool unfinished = !rc;
-	rc = 0;
+	if (unfinished && !marker.committed) /* the old root key counts */
+		return go_back(ks, &marker, with);
+	rc = !unfinished && with->passphrase ? drop_unfinished_init(ks, with->passphrase) : 0;
 	if (unfinished && marker.from != marker.to)
 		rc = marker.from->erase(&place);
 	if (!rc && ks->custody->settle)
 		rc = ks->custody->settle(&place, ks->keeper);
 	if (rc)
-		log_error("what the old custody kept is not proven gone: %s", strerror(-rc));
+		log_error("what the old custody kept is not proven gone: %s", custody_strerror(rc));
 	return rc || !unfinished ? rc : remove_marker(ks);
+}
+
+int rewrap_finish(struct keystore *ks, const struct proto_passphrase *passphrase)
+{
+	const struct custody_place with = {.passphrase = passphrase};
+
+	return finish(ks, &with);
+}
+
+bool rewrap_is_unfinished(const struct keystore *ks)
+{
+	const struct custody_place next = place_of(ks, true);
+	char name[CUSTODY_FILE_NAME_BYTES];
+	struct marker marker;
+	struct stat st;
+	bool found = !read_marker(ks, &marker);
+
+	for (size_t i = 0; !found && custody_at(i); i++) {
+		custody_file_name(custody_at(i), &next, name);
+		found = !fstatat(ks->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW);
+	}
+	return found;
 }
 
 /* ---- The transaction ----------------------------------------------------------------------------- */
@@ -324,16 +400,16 @@ static int prepare(struct keystore *ks, const struct rewrap *rewrap, uint8_t *ro
 	if (!rc)
 		rc = make_root(ks, rewrap, root, keeper);
 	if (!rc)
-		rc = reseal_all(ks, rewrap, root);
+		rc = reseal_all(ks, rewrap, root, *keeper);
 	if (!rc)
 		rc = durable_sync_dir(ks->dir_fd);
 	if (!rc)
 		return 0;
-	int back = go_back(ks, &marker);
+	int back = go_back(ks, &marker, &(struct custody_place){.keeper = *keeper});
 	if (back)
 		log_error("what was prepared for the new root key stays until keyd starts again: "
 			  "%s",
-			strerror(-back));
+			custody_strerror(back));
 	return rc;
 }
 
@@ -351,8 +427,9 @@ static int commit(struct keystore *ks, const struct custody *to)
 	return -EUCLEAN;
 }
 
+/* *left: the keeper of the custody that was left, now the caller's; NULL: none. */
 static void take_over(struct keystore *ks, const struct rewrap *rewrap, uint8_t *root,
-	struct custody_keeper *keeper)
+	struct custody_keeper *keeper, struct custody_keeper **left)
 {
 	for (size_t i = 0; is_leaky(ks, rewrap) && i < ks->level_count; i++) {
 		if (!ks->levels[i]->leaky)
@@ -361,8 +438,7 @@ static void take_over(struct keystore *ks, const struct rewrap *rewrap, uint8_t 
 	secret_free(ks->root);
 	ks->root = root; /* the store owns it */
 	if (!rewrap->renew) {
-		if (ks->custody->release)
-			ks->custody->release(ks->keeper);
+		*left = ks->keeper;
 		ks->keeper = keeper; /* the store owns it */
 	}
 	ks->custody = rewrap->to;
@@ -370,9 +446,11 @@ static void take_over(struct keystore *ks, const struct rewrap *rewrap, uint8_t 
 
 int rewrap_store(struct keystore *ks, const struct rewrap *rewrap)
 {
+	const struct custody *from = ks->custody;
 	struct custody_keeper *keeper = NULL;
+	struct custody_place left = {0};
 
-	int rc = rewrap_finish(ks); /* of the one before */
+	int rc = rewrap_finish(ks, NULL); /* of the one before */
 	if (rc)
 		return rc;
 	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
@@ -387,6 +465,9 @@ int rewrap_store(struct keystore *ks, const struct rewrap *rewrap)
 		secret_free(root);
 		return rc;
 	}
-	take_over(ks, rewrap, root, keeper);
-	return rewrap_finish(ks) ? -EREMCHG : 0;
+	take_over(ks, rewrap, root, keeper, &left.keeper);
+	rc = finish(ks, &left);
+	if (from->release)
+		from->release(left.keeper);
+	return rc ? -EREMCHG : 0;
 }

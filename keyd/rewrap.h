@@ -7,11 +7,15 @@
  * "prepare" in it the old, with "commit" the new, and then they take the old ones' places, what the old
  * custody kept is made unusable, and "rewrap" goes. So a crash at any moment leaves one whole store.
  *
+ * Where a custody has a key in a device for each level, what is sealed are the level keys as those keys have
+ * sealed them, and each is opened by the old custody's and sealed by the new one's.
+ *
  * Runs to its end without returning to the loop: some milliseconds for each level. One thread.
  */
 #ifndef KEYD_REWRAP_H
 #define KEYD_REWRAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "keystore.h"
@@ -41,9 +45,14 @@ int rewrap_store(struct keystore *ks, const struct rewrap *rewrap)
 int rewrap_recover(struct keystore *ks) __attribute__((warn_unused_result));
 
 /*
- * With the root key loaded: makes what the old custody kept unusable. Harmless when nothing is left to
- * do. 0, or -errno: it is to be tried again.
+ * With the root key loaded: makes what the old custody kept unusable, or what was prepared for a new one
+ * that never counted. Harmless when nothing is left to do. passphrase, of that custody, may be NULL: then
+ * -EKEYEXPIRED, if it cannot be done without. 0, or -errno: it is to be tried again.
  */
-int rewrap_finish(struct keystore *ks) __attribute__((warn_unused_result));
+int rewrap_finish(struct keystore *ks, const struct proto_passphrase *passphrase)
+	__attribute__((warn_unused_result));
+
+/* Whether rewrap_finish() has something to do that an earlier call could not. */
+bool rewrap_is_unfinished(const struct keystore *ks);
 
 #endif

@@ -71,7 +71,7 @@ void unlock_by_credential(struct keyd *keyd)
 		rc = unlock_store(keyd, passphrase, NULL, "credential " UNLOCK_CREDENTIAL);
 	if (rc)
 		log_error("the credential " UNLOCK_CREDENTIAL " does not unlock the key store: %s",
-			rc == -EKEYREJECTED ? "it is not the passphrase" : strerror(-rc));
+			rc == -EKEYREJECTED ? "it is not the passphrase" : custody_strerror(rc));
 out:
 	secret_free(passphrase);
 }

@@ -292,6 +292,26 @@ sector_numbers() { # LBA BLOCKS UNIT: 16 bytes each
 	done
 }
 
+# In how many places of a process's memory the words are.
+words_in_memory() { # PID WORDS
+	python3 - "$@" <<-'PY'
+		import re, sys
+		pid, words, hits = sys.argv[1], sys.argv[2].encode(), 0
+		with open(f"/proc/{pid}/mem", "rb", 0) as mem:
+		    for line in open(f"/proc/{pid}/maps"):
+		        start, end, rights = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line).groups()
+		        start, end = int(start, 16), int(end, 16)
+		        if rights[0] != "r" or end - start > 1 << 32 or "[v" in line:
+		            continue
+		        mem.seek(start)
+		        try:
+		            hits += mem.read(end - start).count(words)
+		        except OSError:
+		            pass
+		print(hits)
+	PY
+}
+
 # --- JSON ----------------------------------------------------------------------------------------
 
 # One line for each Python expression over the document "d".

@@ -41,7 +41,7 @@ _keyadm_value()
 {
 	case "$1" in
 	--level) _keyadm_levels ;;
-	--custody) echo 'file passphrase tpm2' ;;
+	--custody) echo 'file passphrase tpm2 pkcs11' ;;
 	--sector-size) echo '512 4096' ;;
 	--cipher) echo 'aes-cbc-essiv:sha256 aes-xts-plain64' ;;
 	--size | --out | --admin-socket | --passphrase-fd | --head | --key) ;;

@@ -17,26 +17,6 @@ restart_keyd() { # [the folder of its credentials]
 	keyd_start || die "keyd starts"
 }
 
-# In how many places of the process's memory the words are.
-words_in_memory() { # PID
-	python3 - "$1" "$WORDS" <<-'PY'
-		import re, sys
-		pid, words, hits = sys.argv[1], sys.argv[2].encode(), 0
-		with open(f"/proc/{pid}/mem", "rb", 0) as mem:
-		    for line in open(f"/proc/{pid}/maps"):
-		        start, end, rights = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line).groups()
-		        start, end = int(start, 16), int(end, 16)
-		        if rights[0] != "r" or end - start > 1 << 32 or "[v" in line:
-		            continue
-		        mem.seek(start)
-		        try:
-		            hits += mem.read(end - start).count(words)
-		        except OSError:
-		            pass
-		print(hits)
-	PY
-}
-
 keyd_start || die "keyd starts"
 refused "a short passphrase makes no store" 1 "8 bytes at least" \
 	init passphrase short
@@ -89,9 +69,9 @@ ok "a second time is no harm" unlock "$WORDS"
 like "tries are on record" "$(keyadm --json audit)" '"event":"unlock".*"result":"denied"'
 like "and so is the opening" "$(keyadm --json audit)" '"event":"unlock".*"result":"ok"'
 ok "tgtd is back in its session" becomes 10 1 eval "keyadm --json status | grep -c '\"pid\": *${TGTD_PID[a]}'"
-is "nobody keeps the passphrase: keyd" "$(words_in_memory "$KEYD_PID")" 0
-is "nor tgtd" "$(words_in_memory "${TGTD_PID[a]}")" 0
-isnt "which would be noticed" "$(words_in_memory $$)" 0
+is "nobody keeps the passphrase: keyd" "$(words_in_memory "$KEYD_PID" "$WORDS")" 0
+is "nor tgtd" "$(words_in_memory "${TGTD_PID[a]}" "$WORDS")" 0
+isnt "which would be noticed" "$(words_in_memory $$ "$WORDS")" 0
 is "nor the state folder" "$(grep -rl "correct horse" "$STATE" 2>/dev/null)" ""
 
 # --- a terminal -----------------------------------------------------------------------------------

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
- * Code that got into keyd: preloaded, it takes over when keyd waits for the first time, which is after keyd
- * has confined itself, and tries what $INTRUDER says. One line on stderr tells what came of it.
+ * Code that got into keyd: preloaded, it takes over when keyd's loop waits for the first time, which is after
+ * keyd has confined itself, and tries what $INTRUDER says. One line on stderr tells what came of it.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { LOOP_POLLS = 3 }; /* its signals and its two sockets, at least */
 
 typedef int poll_fn(struct pollfd *polls, nfds_t count, int timeout_ms);
 
@@ -89,9 +92,12 @@ static void intrude(void)
 int poll(struct pollfd *polls, nfds_t count, int timeout_ms)
 {
 	static poll_fn *next;
+	static bool intruded;
 
-	if (!next) {
+	if (!next)
 		*(void **)&next = dlsym(RTLD_NEXT, "poll");
+	if (!intruded && count >= LOOP_POLLS) { /* libraries wait for one thing at a time */
+		intruded = true;
 		intrude();
 	}
 	return next(polls, count, timeout_ms);

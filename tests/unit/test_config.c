@@ -61,6 +61,15 @@ static void devices_that_keep_the_root_key_are_read(void **state)
 	assert_refused("[custody]\ntpm2-pcrs = 1;2\n", 2, "tpm2-pcrs");
 	assert_refused("[custody]\ntpm2-pcrs = 1\ntpm2-pcrs = 2\n", 3, "given twice");
 	assert_refused("[custody]\npaper = yes\n", 2, "paper");
+	assert_int_equal(read_text("[custody]\npkcs11-module = /usr/lib/hsm.so\n"
+				   "pkcs11-token = our keys\n"),
+		0);
+	assert_string_equal(config.custody.pkcs11_module, "/usr/lib/hsm.so");
+	assert_string_equal(config.custody.pkcs11_token, "our keys");
+	assert_refused("[custody]\npkcs11-module = hsm.so\n", 2, "absolute path");
+	assert_refused("[custody]\npkcs11-token =\n", 2, "label");
+	assert_refused(
+		"[custody]\npkcs11-token = 123456789012345678901234567890123\n", 2, "1 to 32");
 }
 
 static void without_a_file_the_defaults_hold(void **state)
