@@ -217,7 +217,7 @@ bench-guest: deps
 # ---- Fuzzing (tests/README.md), static analysis ----------------------------------------------------
 
 # For each target; all together take FUZZ_SECONDS times their number, on two CPUs half of it.
-FUZZ_SECONDS ?= 40
+FUZZ_SECONDS ?= 35
 FUZZ_CC      ?= clang
 FUZZ_OUT     ?= $(BUILD)/fuzz
 FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Wall -D_GNU_SOURCE -Ikeyd -Ibs_crypt $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -MMD -MP \

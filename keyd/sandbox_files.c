@@ -68,6 +68,9 @@ static const struct {
 	{"/run/systemd/userdb", READ},
 	{"/etc/userdb", READ},
 	{"/var/lib/sss/mc", READ},
+	/* names of machines, with sandbox-network */
+	{"/etc/hosts", READ},
+	{"/etc/resolv.conf", READ},
 	{"/sys/devices/system/cpu", READ},
 	{"/dev/null", READ | LANDLOCK_ACCESS_FS_WRITE_FILE},
 	{"/dev/random", READ},

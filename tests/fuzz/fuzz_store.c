@@ -18,15 +18,6 @@
 #include "../../keyd/secret.h"
 #include "lab.h"
 
-static const struct lab_file *file_called(const struct lab *lab, const char *path)
-{
-	for (size_t i = 0; i < lab->file_count; i++) {
-		if (!strcmp(lab->files[i].path, path))
-			return &lab->files[i];
-	}
-	abort();
-}
-
 /* Two bytes say where the others go. */
 static void overlay(
 	const struct lab *lab, const struct lab_file *file, const uint8_t *data, size_t len)
@@ -46,17 +37,15 @@ static void overlay(
 	free(changed);
 }
 
-/* The last 32 bytes of the custody file's file are the root key: docs/KEYSTORE.md. */
+/* With the store's own root key: kind, state, length of the key, then the text. */
 static void seal(const struct lab *lab, const uint8_t *data, size_t len)
 {
-	const struct lab_file *root = file_called(lab, "root.key");
 	struct keystore ks;
 	struct record rec = {
 		.created_at = 1, .changed_at = 1, .level = "red", .size_bytes = 1 << 20};
 	uint8_t *sealed, key[CIPHER_KEY_MAX] = {7};
 	size_t sealed_bytes;
 
-	(void)root;
 	if (len < 2 || len > RECORD_BODY_BYTES_MAX || keystore_open(&ks, lab->dir, NULL))
 		return;
 	rec.kind = data[0] % 8;
@@ -120,6 +109,20 @@ static void open_all(const struct lab *lab)
 	keystore_close(&keyd.store);
 }
 
+/* What a crash may have left, or another custody's file beside the root key, or in its place. */
+static void add_file(const struct lab *lab, uint8_t choice, const uint8_t *data, size_t len)
+{
+	static const char *const names[] = {"levels/red/.new-level.key", ".next-root.key",
+		"root.passphrase", ".next-root.passphrase", "levels/red/volumes/x.key",
+		"levels/new/level.key", "levels/red/volumes/destroy.intent", "audit.log.torn-1"};
+	char path[sizeof(lab->dir) + LAB_PATH_BYTES];
+
+	(void)snprintf(path, sizeof(path), "%s/root.key", lab->dir);
+	if (choice & 0x80)
+		(void)unlink(path);
+	lab_write(lab, names[choice % (sizeof(names) / sizeof(names[0]))], data, len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	const struct lab *lab = lab_get();
@@ -138,9 +141,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	case 2:
 		seal(lab, data + 2, len - 2);
 		break;
-	default: /* a file that is found under a new name */
-		lab_write(lab, data[0] & 1 ? "levels/red/.new-level.key" : "root.key.next",
-			data + 2, len - 2);
+	default:
+		add_file(lab, data[0], data + 2, len - 2);
 		break;
 	}
 	open_all(lab);
