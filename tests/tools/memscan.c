@@ -124,21 +124,32 @@ static bool any_page(const struct target *t, uint64_t start, size_t bytes)
 	return got <= 0;
 }
 
+/*
+ * What to read at once for a chunk at start: with it the overlap, unless that page was never touched.
+ * Reading would touch it, and so on to the end of what a sanitizer or an allocator only reserved.
+ */
+static size_t bytes_to_read(const struct target *t, uint64_t start, uint64_t end, size_t chunk)
+{
+	uint64_t left = end - start - chunk;
+
+	if (!left || !any_page(t, start + chunk, PAGE_BYTES))
+		return chunk;
+	return chunk + (size_t)(left < OVERLAP_BYTES ? left : OVERLAP_BYTES);
+}
+
 /* Scans what was asked for, page by page where not all of it can be read. False: nothing could. */
 static bool scan_range(const struct target *t, uint64_t start, uint64_t end, uint64_t *hits)
 {
 	bool all = true;
 
 	while (start < end) {
-		size_t want = end - start < CHUNK_BYTES + OVERLAP_BYTES
-				      ? (size_t)(end - start)
-				      : (size_t)CHUNK_BYTES + OVERLAP_BYTES;
-		size_t chunk = want < CHUNK_BYTES ? want : CHUNK_BYTES;
+		size_t chunk = end - start < CHUNK_BYTES ? (size_t)(end - start) : CHUNK_BYTES;
 
 		if (!any_page(t, start, chunk)) {
 			start += chunk;
 			continue;
 		}
+		size_t want = bytes_to_read(t, start, end, chunk);
 		ssize_t got = pread(t->mem, t->buf, want, (off_t)start);
 		if (got <= 0) {
 			all = all && !any_page(t, start, PAGE_BYTES);
