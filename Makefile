@@ -25,13 +25,14 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c
 	report.c)
 SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c session.c consumer.c holders.c \
-	revocation.c admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c answer.c \
-	inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
+	revocation.c admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_destroy.c \
+	answer.c inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
 	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c rewrap.c \
-	luks_format.c suspend.c destroy.c erasure.c certificate.c ledger.c audit.c durable.c jsonhelp.c \
+	luks_format.c suspend.c pending.c pending_json.c moment.c destroy.c zeroize.c zeroize_holders.c zeroize_medium.c \
+	zeroize_record.c zeroize_offline.c erasure.c certificate.c ledger.c audit.c durable.c jsonhelp.c \
 	text.c log.c)
 KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c \
-	keyadm_passphrase.c keyadm_destroy.c keyadm_format.c client.c passphrase.c text.c)
+	keyadm_passphrase.c keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_format.c client.c passphrase.c text.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
@@ -202,6 +203,7 @@ install: all
 	for page in $(MAN); do install -D -m 644 $$page \
 		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	install -D -m 644 configs/keyd.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/keyd.conf
+	install -D -m 644 configs/keyd-zeroize.service $(DESTDIR)$(PREFIX)/lib/systemd/system/keyd-zeroize.service
 	install -D -m 644 configs/targets.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/targets.conf
 	install -D -m 644 docs/completion/keyadm.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/keyadm

@@ -21,7 +21,13 @@ enum {
 	CONFIG_PCR_MAX = 23,
 };
 
-enum { CONFIG_REVOKE_TIMEOUT_S = 5, CONFIG_REVOKE_TIMEOUT_S_MAX = 600, CONFIG_ERROR_BYTES = 512 };
+enum {
+	CONFIG_REVOKE_TIMEOUT_S = 5,
+	CONFIG_REVOKE_TIMEOUT_S_MAX = 600,
+	CONFIG_APPROVAL_TIMEOUT_S = 3600,
+	CONFIG_APPROVAL_TIMEOUT_S_MAX = 30 * 24 * 3600,
+	CONFIG_ERROR_BYTES = 512,
+};
 
 struct config {
 	char *state; /* this and the next two: owned */
@@ -29,6 +35,9 @@ struct config {
 	char *admin_socket;
 	enum log_level log_level;
 	int revoke_timeout_s;
+	int approval_timeout_s; /* from asking to destroy until the second administrator agrees */
+	bool emergency;         /* one may destroy at once, without approval and delay */
+	bool kill_unresponsive; /* a tgtd that does not answer a destruction */
 	struct policy policy;
 	struct custody_config custody;
 };

@@ -187,6 +187,8 @@ static enum proto_status check_attach(struct attach *a)
 	const struct keyd *keyd = a->keyd;
 	const char *asserted = a->request.level;
 
+	if (keyd->store.zeroized_at)
+		return refuse(a, PROTO_DESTROYED, "every key of this key store is destroyed");
 	if (!keyd->store.root)
 		return refuse(a, PROTO_UNINITIALIZED, "no key store yet: keyadm init");
 	if (!text_is_uuid(a->request.uuid))
@@ -414,8 +416,8 @@ static bool on_closed(struct keyd *keyd, struct session *session)
 		revocation_on_exit(keyd, consumer);
 		return false;
 	}
-	revocation_on_close(keyd, consumer);
-	return consumer->held_count > 0;
+	bool killed = revocation_on_close(keyd, consumer);
+	return killed || consumer->held_count > 0;
 }
 
 static void on_exit_of_process(struct keyd *keyd, struct session *session)

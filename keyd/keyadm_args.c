@@ -26,6 +26,10 @@ static const struct {
 	[OPT_YES] = {"--yes", false},
 	[OPT_VERIFY] = {"--verify", false},
 	[OPT_PASSPHRASE_FD] = {"--passphrase-fd", true},
+	[OPT_EMERGENCY] = {"--emergency", false},
+	[OPT_ALL] = {"--all", false},
+	[OPT_CONFIG] = {"--config", true},
+	[OPT_STATE] = {"--state", true},
 };
 
 const char *keyadm_option_name(enum keyadm_option option)

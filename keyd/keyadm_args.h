@@ -21,6 +21,10 @@ enum keyadm_option {
 	OPT_VERIFY,
 	OPT_PASSPHRASE_FD,
 	OPT_PIN,
+	OPT_EMERGENCY,
+	OPT_ALL,
+	OPT_CONFIG,
+	OPT_STATE,
 	OPT_COUNT,
 };
 

@@ -231,9 +231,11 @@ void format_status(FILE *out, struct json_object *status)
 		{"key store", "state_dir", VALUE_TEXT},
 		{"initialized", "initialized", VALUE_TEXT},
 		{"locked", "locked", VALUE_TEXT},
+		{"zeroized", "zeroized_at", VALUE_OPTIONAL},
 		{"custody", "custody", VALUE_TEXT},
 		{"erase class", "erase_class", VALUE_TEXT},
 		{"volumes", "volumes", VALUE_OPTIONAL},
+		{"requests", "destroy_requests", VALUE_COUNT},
 		{"audit head", "audit_head", VALUE_TEXT},
 	};
 	static const struct value consumers[] = {
@@ -446,6 +448,7 @@ void format_certificate(FILE *out, struct json_object *c)
 	put_processes(out, "confirmed", array_of(c, "acknowledged"));
 	put_processes(out, "not confirmed", array_of(c, "unacknowledged"));
 	put_processes(out, "ended before", array_of(c, "exited"));
+	put_processes(out, "killed", array_of(c, "killed"));
 	put_exports(out, c);
 	PAIRS(out, c, proof);
 	PAIRS(out, verification, checks);

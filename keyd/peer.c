@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,10 @@
 #include <unistd.h>
 
 enum { STAT_BYTES = 1024, GROUPS_MAX = 65536 };
+
+#ifndef SO_PEERPIDFD /* Linux 6.5, later than Debian 12's headers */
+#define SO_PEERPIDFD 77
+#endif
 
 static int groups_of(struct peer *peer, int fd)
 {
@@ -64,6 +69,41 @@ static int watch_process(struct peer *peer)
 	return 0;
 }
 
+static bool is_hung_up(int fd)
+{
+	struct pollfd pfd = {.fd = fd, .events = 0};
+
+	return poll(&pfd, 1, 0) != 0; /* POLLHUP and POLLERR come unasked */
+}
+
+/*
+ * The kernel keeps the pidfd of who connected. Where it is older, the number is looked up now, and holds only if
+ * the connection is still there afterwards: a process that has gone would have closed it.
+ */
+static int watch_connected_process(struct peer *peer, int fd)
+{
+	socklen_t len = sizeof(peer->pidfd);
+
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &peer->pidfd, &len)) {
+		peer->start_time = start_time_of(peer->pid);
+		if (!peer_is_alive(peer))
+			peer->start_time = 0; /* perhaps of another with this number */
+		return 0;
+	}
+	peer->pidfd = -1;
+	if (errno == ESRCH || errno == ENODATA || errno == EINVAL) /* it has gone, and was reaped */
+		return 0;
+	if (errno != ENOPROTOOPT)
+		return -errno;
+	int rc = watch_process(peer);
+	if (!rc && peer->pidfd >= 0 && is_hung_up(fd)) {
+		(void)close(peer->pidfd);
+		peer->pidfd = -1;
+		peer->start_time = 0;
+	}
+	return rc;
+}
+
 int peer_identify(struct peer *peer, int fd)
 {
 	struct ucred cred;
@@ -79,7 +119,7 @@ int peer_identify(struct peer *peer, int fd)
 	peer->gid = cred.gid;
 	int rc = groups_of(peer, fd);
 	if (!rc)
-		rc = watch_process(peer);
+		rc = watch_connected_process(peer, fd);
 	if (rc)
 		peer_clear(peer);
 	return rc;
@@ -101,6 +141,13 @@ bool peer_is_alive(const struct peer *peer)
 	struct pollfd pfd = {.fd = peer->pidfd, .events = POLLIN};
 
 	return peer->pidfd >= 0 && poll(&pfd, 1, 0) == 0;
+}
+
+int peer_kill(const struct peer *peer)
+{
+	if (peer->pidfd < 0)
+		return -ESRCH;
+	return pidfd_send_signal(peer->pidfd, SIGKILL, NULL, 0) ? -errno : 0;
 }
 
 bool peer_same_process(const struct peer *a, const struct peer *b)

@@ -35,6 +35,12 @@ int peer_reopen(struct peer *peer, pid_t pid, uid_t uid, uint64_t start_time)
 /* True while the process runs (a zombie does not). */
 bool peer_is_alive(const struct peer *peer);
 
+/*
+ * Sends SIGKILL to the very process that connected. 0; -ESRCH when it has gone; -EPERM when keyd may not;
+ * -errno. That it has ended shows in its pidfd.
+ */
+int peer_kill(const struct peer *peer) __attribute__((warn_unused_result));
+
 /* True when both are the same process. */
 bool peer_same_process(const struct peer *a, const struct peer *b);
 

@@ -44,13 +44,20 @@ static const struct {
 	{PROTO_UNLOCK, SECURITY},
 	{PROTO_INIT_PASSPHRASE, SECURITY},
 	{PROTO_CUSTODY_CHANGE, SECURITY},
+	{PROTO_DESTROY_EMERGENCY, SECURITY},
+	{PROTO_REQUEST_LIST, EVERY},
+	{PROTO_REQUEST_APPROVE, SECURITY},
+	{PROTO_REQUEST_CANCEL, SECURITY},
+	{PROTO_ZEROIZE, SECURITY},
 };
+
+static const struct destroy_rules rules_unsaid = {.approval = -1, .delay_s = -1};
 
 void policy_set_default(struct policy *policy, uid_t self)
 {
 	struct principal_list both = {.items = {{false, 0}, {false, self}}, .count = 2};
 
-	*policy = (struct policy){.fetch = both};
+	*policy = (struct policy){.fetch = both, .rules = rules_unsaid};
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		policy->roles[i] = both;
 }
@@ -155,11 +162,12 @@ static const struct level_policy *find_level(const struct policy *policy, const 
 	return NULL;
 }
 
-struct principal_list *policy_level_fetch(struct policy *policy, const char *level)
+/* The level's row, added if there is none yet. */
+static struct level_policy *own_row(struct policy *policy, const char *level)
 {
 	const struct level_policy *found = find_level(policy, level);
 	if (found)
-		return &policy->levels[found - policy->levels].fetch;
+		return &policy->levels[found - policy->levels];
 	if (policy->level_count == LEVEL_POLICIES_MAX)
 		return NULL;
 	struct level_policy *more =
@@ -168,11 +176,39 @@ struct principal_list *policy_level_fetch(struct policy *policy, const char *lev
 		return NULL;
 	policy->levels = more;
 	struct level_policy *row = &more[policy->level_count];
-	*row = (struct level_policy){0};
+	*row = (struct level_policy){.rules = rules_unsaid};
 	if (text_copy(row->level, sizeof(row->level), level))
 		return NULL;
 	policy->level_count++;
-	return &row->fetch;
+	return row;
+}
+
+struct principal_list *policy_level_fetch(struct policy *policy, const char *level)
+{
+	struct level_policy *row = own_row(policy, level);
+
+	return row ? &row->fetch : NULL;
+}
+
+struct destroy_rules *policy_rules_of(struct policy *policy, const char *level)
+{
+	struct level_policy *row = level ? own_row(policy, level) : NULL;
+
+	if (!level)
+		return &policy->rules;
+	return row ? &row->rules : NULL;
+}
+
+struct destroy_rules policy_destroy_rules(const struct policy *policy, const char *level)
+{
+	const struct level_policy *own = find_level(policy, level);
+	struct destroy_rules rules = own ? own->rules : rules_unsaid;
+
+	if (rules.approval < 0)
+		rules.approval = policy->rules.approval > 0;
+	if (rules.delay_s < 0)
+		rules.delay_s = policy->rules.delay_s > 0 ? policy->rules.delay_s : 0;
+	return rules;
 }
 
 static bool list_has(const struct principal_list *list, const struct peer *peer)
@@ -226,5 +262,5 @@ bool policy_may_fetch_any(const struct policy *policy, const struct peer *peer)
 void policy_clear(struct policy *policy)
 {
 	free(policy->levels);
-	*policy = (struct policy){0};
+	*policy = (struct policy){.rules = rules_unsaid};
 }

@@ -33,14 +33,24 @@ struct principal_list {
 	size_t count;
 };
 
+enum { DESTROY_DELAY_S_MAX = 30 * 24 * 3600 };
+
+/* What stands between asking to destroy and destroying. */
+struct destroy_rules {
+	int approval; /* 1: a second security administrator has to agree; 0; -1: not said */
+	int delay_s;  /* from then on; -1: not said */
+};
+
 struct level_policy {
 	char level[PROTO_LEVEL_BYTES];
 	struct principal_list fetch;
+	struct destroy_rules rules; /* over those for every level */
 };
 
 struct policy {
 	struct principal_list roles[ROLE_COUNT];
 	struct principal_list fetch; /* for levels without a row in levels */
+	struct destroy_rules rules;  /* for what a level's row does not say */
 	struct level_policy *levels; /* owned */
 	size_t level_count;
 };
@@ -60,6 +70,12 @@ int policy_add(struct principal_list *list, const char *text, char *bad, size_t 
 
 /* The level's own fetch list, made empty if it has none yet. NULL when there are too many. */
 struct principal_list *policy_level_fetch(struct policy *policy, const char *level);
+
+/* Where the rules of level are kept, or those of every level (NULL). NULL when there are too many. */
+struct destroy_rules *policy_rules_of(struct policy *policy, const char *level);
+
+/* What holds for destroying level or a volume of it; nothing is left unsaid. */
+struct destroy_rules policy_destroy_rules(const struct policy *policy, const char *level);
 
 /* The roles of peer, as a set of enum role. */
 unsigned policy_roles(const struct policy *policy, const struct peer *peer);

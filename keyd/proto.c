@@ -86,6 +86,8 @@ static const struct field volume_create[] = {
 	STRING(volume_create.path),
 };
 static const struct field volume_id[] = {STRING(volume_id.id)};
+static const struct field emergency[] = {STRING(emergency.level), STRING(emergency.id)};
+static const struct field request[] = {STRING(request.id)};
 static const struct field volume_header[] = {
 	U64(volume_header.header_bytes), STRING(volume_header.uuid)};
 static const struct field text[] = {U32(text.len), BYTES(text.bytes, text.len)};
@@ -131,6 +133,11 @@ static const struct message messages[] = {
 	MESSAGE(UNLOCK, unlock),
 	MESSAGE(INIT_PASSPHRASE, init_passphrase),
 	MESSAGE(CUSTODY_CHANGE, init_passphrase),
+	MESSAGE(DESTROY_EMERGENCY, emergency),
+	MESSAGE_BARE(REQUEST_LIST),
+	MESSAGE(REQUEST_APPROVE, request),
+	MESSAGE(REQUEST_CANCEL, request),
+	MESSAGE_BARE(ZEROIZE),
 	MESSAGE(REPLY, reply),
 	MESSAGE(TEXT, text),
 	MESSAGE(VOLUME_HEADER, volume_header),

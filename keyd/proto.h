@@ -27,8 +27,9 @@ enum {
 	PROTO_PATH_BYTES = 4096,
 	PROTO_CUSTODY_BYTES = 16,
 	PROTO_PASSPHRASE_BYTES = 512,
-	PROTO_MESSAGE_BYTES = 512, /* one line for people: what, and what to do */
-	PROTO_TEXT_BYTES = 4096,   /* one chunk of a JSON document */
+	PROTO_REQUEST_ID_BYTES = 16, /* of a request to destroy: 8 hexadecimal digits */
+	PROTO_MESSAGE_BYTES = 512,   /* one line for people: what, and what to do */
+	PROTO_TEXT_BYTES = 4096,     /* one chunk of a JSON document */
 	PROTO_WIRE_BYTES_MAX = 8192,
 };
 
@@ -67,6 +68,12 @@ enum proto_type {
 	PROTO_INIT_PASSPHRASE, /* a  INIT for such a custody */
 	PROTO_CUSTODY_CHANGE =
 		61, /* a  a new root key, maybe in another custody; PROGRESS* come first */
+
+	PROTO_DESTROY_EMERGENCY = 52, /* a  without approval and delay */
+	PROTO_REQUEST_LIST = 53,      /* a  what waits for approval or for its time */
+	PROTO_REQUEST_APPROVE = 54,   /* a */
+	PROTO_REQUEST_CANCEL = 55,    /* a */
+	PROTO_ZEROIZE = 56,           /* a  every key of the store at once */
 
 	PROTO_REPLY = 64,    /* k  ends the answer */
 	PROTO_TEXT,          /* k  a chunk of the JSON answer */
@@ -179,6 +186,15 @@ struct proto_volume_id {           /* VOLUME_SHOW, VOLUME_KEY, VOLUME_DESTROY */
 	char id[PROTO_PATH_BYTES]; /* UUID or absolute path */
 };
 
+struct proto_emergency { /* one of the two is empty */
+	char level[PROTO_LEVEL_BYTES];
+	char id[PROTO_PATH_BYTES]; /* of a volume: UUID or absolute path */
+};
+
+struct proto_request { /* REQUEST_APPROVE, REQUEST_CANCEL */
+	char id[PROTO_REQUEST_ID_BYTES];
+};
+
 struct proto_volume_header {
 	uint64_t header_bytes; /* length of the memfd that comes with this message */
 	char uuid[PROTO_UUID_BYTES];
@@ -212,6 +228,8 @@ struct proto_msg {
 		struct proto_level level;
 		struct proto_volume_create volume_create;
 		struct proto_volume_id volume_id;
+		struct proto_emergency emergency;
+		struct proto_request request;
 		struct proto_volume_header volume_header;
 		struct proto_text text;
 		struct proto_key key;

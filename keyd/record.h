@@ -24,10 +24,12 @@ enum record_kind {
 	RECORD_VOLUME_KEY,    /* sealed under its level's key; body: the path */
 	RECORD_TOMBSTONE, /* no key, sealed under the root key; body: what was destroyed, JSON */
 	RECORD_INTENT,    /* no key, sealed under the root key; body: draft certificate, JSON */
+	RECORD_REQUEST =
+		8, /* no key, sealed under the root key; body: who asked to destroy, JSON */
 };
 
 enum record_state {
-	RECORD_ACTIVE = 1,
+	RECORD_ACTIVE = 1, /* of requests, too */
 	RECORD_SUSPENDED,
 	RECORD_DESTROYED, /* of tombstones */
 	RECORD_REVOKING,  /* of intents: consumers may still hold keys */

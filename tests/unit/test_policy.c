@@ -60,6 +60,11 @@ static void each_role_may_do_what_it_is_for_and_nothing_else(void **state)
 		{PROTO_UNLOCK, true, false, false},
 		{PROTO_INIT_PASSPHRASE, true, false, false},
 		{PROTO_CUSTODY_CHANGE, true, false, false},
+		{PROTO_DESTROY_EMERGENCY, true, false, false},
+		{PROTO_REQUEST_LIST, true, true, true},
+		{PROTO_REQUEST_APPROVE, true, false, false},
+		{PROTO_REQUEST_CANCEL, true, false, false},
+		{PROTO_ZEROIZE, true, false, false},
 	};
 	size_t requests = 0;
 
