@@ -25,7 +25,7 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c
 	report.c)
 SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c session.c consumer.c holders.c \
-	revocation.c admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_destroy.c \
+	revocation.c admin.c policy.c label.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_destroy.c \
 	answer.c inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
 	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c rewrap.c \
 	luks_format.c suspend.c pending.c pending_json.c moment.c destroy.c zeroize.c zeroize_holders.c zeroize_medium.c \
@@ -36,9 +36,9 @@ KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_v
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
-	libjson-c-dev libsystemd-dev libargon2-dev libbsd-dev libtss2-dev $(if $(IPSEC_MB),libipsec-mb-dev)
+	libjson-c-dev libsystemd-dev libargon2-dev libbsd-dev libselinux1-dev libtss2-dev $(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
-	util-linux scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86 \
+	util-linux scdoc man-db clang-format cppcheck shellcheck spin checkpolicy qemu-system-x86 \
 	swtpm tpm2-tools libtss2-tcti-swtpm0
 # bench: the peers to compare with, and plots.
 DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
@@ -62,7 +62,7 @@ ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
 
 CRYPTO_LIBS := -lcrypto
 PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
-KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd
+KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd -lselinux
 KEYADM_LIBS := -lcrypto -ljson-c -lbsd
 
 # ---- Build ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 
 #include <ini.h>
 
+#include "label.h"
 #include "text.h"
 
 enum { NAME_BYTES = 64 };
@@ -264,11 +265,24 @@ static int set_delay(struct parse *p, const char *level, const char *value)
 	return set_seconds(p, "destroy-delay", &rules->delay_s, value, 0, DESTROY_DELAY_S_MAX);
 }
 
+static int set_label(struct parse *p, const char *level, const char *value)
+{
+	char **label = policy_label_of(&p->config->policy, level);
+	if (!label)
+		return fail(p, "too many levels");
+	if (*label)
+		return fail(p, "'label' is given twice");
+	if (!value[0] || !label_is_valid(value))
+		return fail(p, "'%s' is no SELinux context of the loaded policy", value);
+	return config_set(label, value) ? fail(p, "out of memory") : 1;
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct parse *p, const char *level, const char *value); /* level NULL: every */
 } level_keys[] = {
 	{"fetch", set_fetch},
+	{"label", set_label},
 	{"destroy-approval", set_approval},
 	{"destroy-delay", set_delay},
 };

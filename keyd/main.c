@@ -162,6 +162,7 @@ static int run(struct keyd *keyd)
 	int rc = open_io(&keyd->io);
 	if (rc)
 		return rc;
+	policy_check_labels(&keyd->config.policy);
 	rc = keystore_open(&keyd->store, keyd->config.state, &keyd->config.custody);
 	if (rc)
 		goto out_io;

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { STAT_BYTES = 1024, GROUPS_MAX = 65536 };
+enum { STAT_BYTES = 1024, GROUPS_MAX = 65536, LABEL_BYTES = 4096 };
 
 #ifndef SO_PEERPIDFD /* Linux 6.5, later than Debian 12's headers */
 #define SO_PEERPIDFD 77
@@ -37,6 +37,19 @@ static int groups_of(struct peer *peer, int fd)
 	peer->groups = groups;
 	peer->group_count = len / sizeof(gid_t);
 	return 0;
+}
+
+/* No label is no error: who needs one is denied. */
+static int label_of(struct peer *peer, int fd)
+{
+	char label[LABEL_BYTES];
+	socklen_t len = sizeof(label) - 1;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERSEC, label, &len))
+		return errno == ENOPROTOOPT || errno == ERANGE ? 0 : -errno;
+	label[len] = '\0'; /* the kernel may count a NUL of its own, or not */
+	peer->label = strdup(label);
+	return peer->label ? 0 : -ENOMEM;
 }
 
 /* Field 22 of /proc/PID/stat, counted after the command name, which may hold anything: proc(5). */
@@ -119,6 +132,8 @@ int peer_identify(struct peer *peer, int fd)
 	peer->gid = cred.gid;
 	int rc = groups_of(peer, fd);
 	if (!rc)
+		rc = label_of(peer, fd);
+	if (!rc)
 		rc = watch_connected_process(peer, fd);
 	if (rc)
 		peer_clear(peer);
@@ -171,5 +186,6 @@ void peer_clear(struct peer *peer)
 	if (peer->pidfd >= 0)
 		(void)close(peer->pidfd);
 	free(peer->groups);
+	free(peer->label);
 	*peer = (struct peer){.pidfd = -1};
 }

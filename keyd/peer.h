@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * Who is at the other end of a connection, as the kernel says it (unix(7): SO_PEERCRED,
- * SO_PEERGROUPS), taken once when the connection is accepted, and the process behind it, held by a
+ * SO_PEERGROUPS, SO_PEERSEC), taken once when the connection is accepted, and the process behind it, held by a
  * pidfd so that its end is seen and its number cannot be mistaken for another's.
  */
 #ifndef KEYD_PEER_H
@@ -18,6 +18,7 @@ struct peer {
 	gid_t gid;
 	gid_t *groups; /* supplementary, owned */
 	size_t group_count;
+	char *label;         /* SELinux context (SO_PEERSEC), owned; NULL: the kernel has none */
 	int pidfd;           /* owned; -1: the process had gone when it was looked at */
 	uint64_t start_time; /* of the process, clock ticks since boot; 0: unknown */
 };

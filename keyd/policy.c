@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "label.h"
+#include "log.h"
 #include "text.h"
 
 enum { ITEM_BYTES = 256 };
@@ -241,11 +243,29 @@ bool policy_allows(unsigned roles, uint16_t request_type)
 	return false;
 }
 
-bool policy_may_fetch(const struct policy *policy, const struct peer *peer, const char *level)
+char **policy_label_of(struct policy *policy, const char *level)
+{
+	struct level_policy *row = level ? own_row(policy, level) : NULL;
+
+	if (!level)
+		return &policy->label;
+	return row ? &row->label : NULL;
+}
+
+const char *policy_label(const struct policy *policy, const char *level)
 {
 	const struct level_policy *own = find_level(policy, level);
 
-	return list_has(own ? &own->fetch : &policy->fetch, peer);
+	return own && own->label ? own->label : policy->label;
+}
+
+bool policy_may_fetch(const struct policy *policy, const struct peer *peer, const char *level)
+{
+	const struct level_policy *own = find_level(policy, level);
+	const char *label = policy_label(policy, level);
+
+	return list_has(own ? &own->fetch : &policy->fetch, peer) &&
+	       (!label || label_dominates(peer->label, label));
 }
 
 bool policy_may_fetch_any(const struct policy *policy, const struct peer *peer)
@@ -259,8 +279,25 @@ bool policy_may_fetch_any(const struct policy *policy, const struct peer *peer)
 	return false;
 }
 
+void policy_check_labels(const struct policy *policy)
+{
+	if (label_is_enabled())
+		return;
+	if (policy->label)
+		log_warning("every level has a label, and SELinux is off: nobody gets their keys");
+	for (size_t i = 0; i < policy->level_count; i++) {
+		if (policy->levels[i].label)
+			log_warning(
+				"level %s has a label, and SELinux is off: nobody gets its keys",
+				policy->levels[i].level);
+	}
+}
+
 void policy_clear(struct policy *policy)
 {
+	for (size_t i = 0; i < policy->level_count; i++)
+		free(policy->levels[i].label);
 	free(policy->levels);
+	free(policy->label);
 	*policy = (struct policy){.rules = rules_unsaid};
 }

@@ -44,13 +44,15 @@ struct destroy_rules {
 struct level_policy {
 	char level[PROTO_LEVEL_BYTES];
 	struct principal_list fetch;
+	char *label;                /* owned; NULL: not said */
 	struct destroy_rules rules; /* over those for every level */
 };
 
 struct policy {
 	struct principal_list roles[ROLE_COUNT];
 	struct principal_list fetch; /* for levels without a row in levels */
-	struct destroy_rules rules;  /* for what a level's row does not say */
+	char *label; /* owned; this and the next: for what a level's row does not say */
+	struct destroy_rules rules;
 	struct level_policy *levels; /* owned */
 	size_t level_count;
 };
@@ -83,10 +85,20 @@ unsigned policy_roles(const struct policy *policy, const struct peer *peer);
 /* True when one of the roles may send admin requests of this type. */
 bool policy_allows(unsigned roles, uint16_t request_type);
 
+/* Where the label that a peer needs for level is kept, or for every level (NULL). NULL when there are too many. */
+char **policy_label_of(struct policy *policy, const char *level);
+
+/* The label that a peer's has to dominate (label.h); NULL: none. */
+const char *policy_label(const struct policy *policy, const char *level);
+
+/* True when the lists name peer and its label, where one is needed, dominates the level's. */
 bool policy_may_fetch(const struct policy *policy, const struct peer *peer, const char *level);
 
 /* True when there may be a level whose keys peer may fetch. */
 bool policy_may_fetch_any(const struct policy *policy, const struct peer *peer);
+
+/* Warns of labels that nobody can have, because SELinux is off. */
+void policy_check_labels(const struct policy *policy);
 
 void policy_clear(struct policy *policy);
 

@@ -183,6 +183,22 @@ static void rules_of_a_level_go_over_those_of_all(void **state)
 	assert_int_equal(rules_of("slow").delay_s, 86400);
 }
 
+static void labels_go_over_those_of_all(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[level top]\n"
+				   "label = system_u:object_r:level_t:s3\n"
+				   "[levels]\n"
+				   "label = system_u:object_r:level_t:s0\n"
+				   "[level listed]\n"
+				   "fetch = 1\n"),
+		0);
+	assert_string_equal(policy_label(&config.policy, "top"), "system_u:object_r:level_t:s3");
+	assert_string_equal(policy_label(&config.policy, "listed"), "system_u:object_r:level_t:s0");
+	assert_refused("[levels]\nlabel =\n", 2, "no SELinux context");
+	assert_refused("[level a]\nlabel = a:b:c:s0\nlabel = a:b:c:s1\n", 3, "twice");
+}
+
 static void an_empty_file_allows_nobody_anything(void **state)
 {
 	const struct peer root = {.uid = 0}, self = {.uid = 1000};
@@ -265,6 +281,7 @@ int main(void)
 		CONFIG_TEST(a_whole_file_is_read),
 		CONFIG_TEST(without_settings_a_destroy_is_at_once),
 		CONFIG_TEST(rules_of_a_level_go_over_those_of_all),
+		CONFIG_TEST(labels_go_over_those_of_all),
 		CONFIG_TEST(an_empty_file_allows_nobody_anything),
 		CONFIG_TEST(what_is_not_understood_is_refused_with_its_line),
 		CONFIG_TEST(values_out_of_range_are_refused),
