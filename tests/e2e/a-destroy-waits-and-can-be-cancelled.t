@@ -81,7 +81,9 @@ text=$(bob approve "$id")
 is "which is given" $? 0
 like "and answered with the time" "$text" "takes effect at"
 unlike "not with a destruction" "$text" destroyed
-refused "once is enough" 1 "approved already" bob approve "$id"
+kill_pid "$KEYD_PID"
+start
+refused "a crash does not take it back, and once is enough" 1 "approved already" bob approve "$id"
 ok "then it happens" becomes 30 destroyed state_of both
 is "on both names" "$(json "$STATE/show" 'd["certificate"]["requester"]["uid"], d["certificate"]["approved_by"]["uid"]')" \
 	"($ALICE, $BOB)"
