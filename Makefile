@@ -26,24 +26,26 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c
 SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c listener.c \
 	peer.c places.c session.c consumer.c holders.c revocation.c \
-	admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_records.c answer.c \
-	inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
-	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c \
-	custody_pkcs11.c token.c rewrap.c \
-	luks_format.c suspend.c destroy.c erasure.c certificate.c signature.c serverkeys.c ledger.c \
+	admin.c policy.c label.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_destroy.c \
+	admin_records.c answer.c inventory.c unlock.c passphrase.c \
+	keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
+	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c custody_pkcs11.c token.c rewrap.c \
+	luks_format.c suspend.c pending.c pending_json.c moment.c destroy.c erasure.c certificate.c signature.c \
+	zeroize.c zeroize_holders.c zeroize_medium.c zeroize_record.c zeroize_offline.c serverkeys.c ledger.c \
 	audit.c audit_line.c audit_head.c audit_verify.c mac.c publish.c publish_journal.c publish_kernel.c \
 	durable.c jsonhelp.c text.c log.c)
-KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c \
-	keyadm_passphrase.c keyadm_destroy.c keyadm_audit.c keyadm_certificate.c keyadm_format.c \
+KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c keyadm_passphrase.c \
+	keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c keyadm_format.c \
 	keyadm_format_certificate.c client.c passphrase.c signature.c text.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
-	libjson-c-dev libsystemd-dev libargon2-dev libseccomp-dev libaudit-dev libbsd-dev libtss2-dev libp11-kit-dev \
-	$(if $(IPSEC_MB),libipsec-mb-dev)
+	libjson-c-dev libsystemd-dev libargon2-dev libseccomp-dev libaudit-dev libbsd-dev libselinux1-dev libtss2-dev \
+	libp11-kit-dev $(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
-	util-linux gdb e2fsprogs xfsprogs btrfs-progs scdoc man-db clang-format cppcheck shellcheck spin \
-	qemu-system-x86 systemd swtpm tpm2-tools libtss2-tcti-swtpm0 softhsm2 opensc clang clang-tidy libclang-rt-14-dev afl++
+	util-linux gdb e2fsprogs xfsprogs btrfs-progs scdoc man-db clang-format cppcheck shellcheck spin checkpolicy \
+	qemu-system-x86 systemd swtpm tpm2-tools libtss2-tcti-swtpm0 softhsm2 opensc clang clang-tidy \
+	libclang-rt-14-dev afl++
 # bench: the peers to compare with, and plots.
 DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
 
@@ -68,7 +70,7 @@ ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
 CRYPTO_LIBS := -lcrypto
 PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
 KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lp11-kit -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd \
-	-lseccomp -laudit -lpthread
+	-lselinux -lseccomp -laudit -lpthread
 KEYADM_LIBS := -lcrypto -ljson-c -lbsd
 
 # ---- Build ---------------------------------------------------------------------------------------
@@ -271,6 +273,7 @@ install: all
 	for page in $(MAN); do install -D -m 644 $$page \
 		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	install -D -m 644 configs/keyd.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/keyd.conf
+	install -D -m 644 configs/keyd-zeroize.service $(DESTDIR)$(PREFIX)/lib/systemd/system/keyd-zeroize.service
 	install -D -m 644 configs/targets.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/targets.conf
 	for unit in $(UNITS); do install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
 		sed 's#/usr/sbin/keyd#$(PREFIX)/sbin/keyd#' $$unit > \

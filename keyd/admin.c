@@ -42,6 +42,11 @@ static const struct {
 	{PROTO_AUDIT_VERIFY, request_audit_verify},
 	{PROTO_AUDIT_VERIFY_HEAD, request_audit_verify},
 	{PROTO_CERTIFICATE, request_certificate},
+	{PROTO_DESTROY_EMERGENCY, request_emergency},
+	{PROTO_REQUEST_LIST, request_request_list},
+	{PROTO_REQUEST_APPROVE, request_approve},
+	{PROTO_REQUEST_CANCEL, request_cancel},
+	{PROTO_ZEROIZE, request_zeroize},
 };
 
 struct admin *admin_new(const struct keyd *keyd, struct peer *peer)

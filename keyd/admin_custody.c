@@ -8,9 +8,11 @@
 #include "clock.h"
 #include "destroy.h"
 #include "inventory.h"
+#include "pending.h"
 #include "rewrap.h"
 #include "serverkeys.h"
 #include "unlock.h"
+#include "zeroize.h"
 
 enum { PROGRESS_MS = 200 };
 
@@ -35,6 +37,24 @@ static const char *why_rejected(const struct custody *custody)
 		       : "a passphrase needs 8 bytes at least, a PIN 4";
 }
 
+/* False when the store was zeroized and cannot be left; then it has been answered. */
+static bool leave_zeroized(struct request *r)
+{
+	int rc = r->keyd->store.zeroized_at ? zeroize_leave(r->keyd) : 0;
+
+	if (rc == -ENOTEMPTY)
+		request_answer(r, PROTO_EXISTS, NULL,
+			"key files lie in the zeroized key store again: keyadm zeroize --all "
+			"erases them, then init");
+	else if (rc == -EBUSY)
+		request_answer(r, PROTO_BUSY, NULL,
+			"the key store is being zeroized: try again when that is done");
+	else if (rc)
+		request_answer(r, PROTO_FAILED, NULL, "cannot set aside the zeroized key store: %s",
+			strerror(-rc));
+	return !rc;
+}
+
 void request_init(struct request *r)
 {
 	const char *custody = r->msg.init.custody;
@@ -49,7 +69,7 @@ void request_init(struct request *r)
 		request_answer(r, PROTO_EXISTS, NULL, "the key store is initialized already");
 		return;
 	}
-	if (!request_audit_before(r, "init", NULL, NULL, custody))
+	if (!request_audit_before(r, "init", NULL, NULL, custody) || !leave_zeroized(r))
 		return;
 	int rc = keystore_init(&r->keyd->store, custody, r->passphrase);
 	if (rc == -EKEYREJECTED) {
@@ -135,6 +155,7 @@ void request_unlock(struct request *r)
 		return;
 	}
 	destroy_resume_all(r->keyd);
+	pending_load_all(r->keyd);
 	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is unlocked");
 }
 

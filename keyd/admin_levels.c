@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "admin_requests.h"
-#include "destroy.h"
 #include "inventory.h"
 #include "revocation.h"
 #include "suspend.h"
@@ -142,15 +141,11 @@ void request_level_resume(struct request *r)
 void request_level_destroy(struct request *r)
 {
 	struct level *level = request_find_level(r);
-	char message[PROTO_MESSAGE_BYTES];
 
 	if (!level)
 		return;
 	/* What is damaged or half destroyed can still be destroyed. */
 	if ((level->busy || level->state == KEY_DESTROYED) && is_unfit(r, level))
 		return;
-	enum proto_status status = destroy_start(
-		r->keyd, &(struct scope){.level = level}, r->admin, r->msg.serial, message);
-	if (status != PROTO_OK)
-		request_answer(r, status, NULL, "%s", message);
+	request_destroy(r, &(struct scope){.level = level});
 }

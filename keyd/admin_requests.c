@@ -25,7 +25,14 @@ void request_answer(
 bool request_store_is_open(struct request *r)
 {
 	const struct keystore *ks = &r->keyd->store;
+	char when[TEXT_TIME_BYTES];
 
+	if (ks->zeroized_at) {
+		text_time(when, ks->zeroized_at);
+		request_answer(r, PROTO_DESTROYED, NULL,
+			"the key store was zeroized at %s: keyadm init makes a new one", when);
+		return false;
+	}
 	if (keystore_is_locked(ks))
 		request_answer(r, PROTO_LOCKED, NULL, "the key store is locked: keyadm unlock");
 	else if (!ks->root)

@@ -4,6 +4,7 @@
 #define KEYD_ADMIN_REQUESTS_H
 
 #include "admin.h"
+#include "erasure.h"
 
 struct request {
 	struct keyd *keyd;
@@ -58,6 +59,16 @@ void request_volume_list(struct request *r);
 void request_volume_show(struct request *r);
 void request_volume_key(struct request *r);
 void request_volume_destroy(struct request *r);
+
+/* admin_destroy.c */
+void request_emergency(struct request *r);
+void request_request_list(struct request *r);
+void request_approve(struct request *r);
+void request_cancel(struct request *r);
+void request_zeroize(struct request *r);
+
+/* Destroys the scope, which is fit for it, or asks for that when the level's rules say so. */
+void request_destroy(struct request *r, const struct scope *scope);
 
 /* Of admin.c: the whole answer, or one whose document is in fd, taken over. */
 void admin_answer(struct keyd *keyd, struct admin *admin, uint32_t serial, enum proto_status status,

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "admin_requests.h"
-#include "destroy.h"
 #include "inventory.h"
 #include "ledger.h"
 #include "secret.h"
@@ -266,7 +265,6 @@ void request_volume_key(struct request *r)
 
 void request_volume_destroy(struct request *r)
 {
-	char message[PROTO_MESSAGE_BYTES];
 	struct volume *volume = find_volume(r);
 
 	if (!volume)
@@ -283,9 +281,5 @@ void request_volume_destroy(struct request *r)
 	if ((state == KEY_DESTROYED || volume->level->state == KEY_DESTROYING) &&
 		is_unfit(r, volume))
 		return;
-	enum proto_status status =
-		destroy_start(r->keyd, &(struct scope){.level = volume->level, .volume = volume},
-			r->admin, r->msg.serial, message);
-	if (status != PROTO_OK)
-		request_answer(r, status, NULL, "%s", message);
+	request_destroy(r, &(struct scope){.level = volume->level, .volume = volume});
 }

@@ -21,6 +21,7 @@ static const char *const answer_keys[] = {
 	[CERTIFICATE_ACKNOWLEDGED] = "acknowledged",
 	[CERTIFICATE_UNACKNOWLEDGED] = "unacknowledged",
 	[CERTIFICATE_EXITED] = "exited",
+	[CERTIFICATE_KILLED] = "killed",
 };
 
 static struct json_object *volume_json(const struct volume *volume)
@@ -56,14 +57,14 @@ static struct json_object *volumes_json(const struct scope *scope)
 	return NULL;
 }
 
-static struct json_object *requester_json(const struct peer *peer)
+struct json_object *certificate_person(uid_t uid)
 {
-	const struct passwd *pw = getpwuid(peer->uid);
+	const struct passwd *pw = getpwuid(uid);
 	struct json_object *json = json_object_new_object();
 	char user[64];
 
 	text_sanitize(user, sizeof(user), pw ? pw->pw_name : "");
-	if (json_add_number(json, "uid", peer->uid) && json_add_string(json, "user", user))
+	if (json_add_number(json, "uid", uid) && json_add_string(json, "user", user))
 		return json;
 	json_object_put(json);
 	return NULL;
@@ -80,7 +81,7 @@ struct json_object *certificate_draft(
 		  json_add_string(json, "level", scope->level->name) &&
 		  json_add_string(json, "level_fingerprint", scope->level->fingerprint) &&
 		  json_add(json, "volumes", volumes_json(scope)) &&
-		  json_add(json, "requester", requester_json(requester)) &&
+		  json_add(json, "requester", certificate_person(requester->uid)) &&
 		  json_add_time(json, "requested_at", requested_at) &&
 		  json_object_object_add(json, "completed_at", NULL) == 0;
 	for (size_t i = 0; ok && i < sizeof(answer_keys) / sizeof(answer_keys[0]); i++)
@@ -91,6 +92,16 @@ struct json_object *certificate_draft(
 	return NULL;
 }
 
+int certificate_add_terms(struct json_object *draft, const struct certificate_terms *terms)
+{
+	bool ok = json_add_bool(draft, "emergency", terms->emergency);
+
+	if (ok && terms->approved)
+		ok = json_add(draft, "approved_by", certificate_person(terms->approver)) &&
+		     json_add_time(draft, "approved_at", terms->approved_at);
+	return ok ? 0 : -ENOMEM;
+}
+
 struct json_object *certificate_parse(const struct scope *scope, const char *text)
 {
 	struct json_object *json = text ? json_tokener_parse(text) : NULL;
@@ -99,6 +110,9 @@ struct json_object *certificate_parse(const struct scope *scope, const char *tex
 	bool ok = !strcmp(json_string(json, "type"), type_name) &&
 		  !strcmp(json_string(json, "level"), scope->level->name) &&
 		  !strcmp(json_string(json, "scope"), scope->volume ? "volume" : "level");
+	/* Drafts of an earlier keyd know nothing of the last. */
+	if (ok && !json_object_object_get_ex(json, answer_keys[CERTIFICATE_KILLED], NULL))
+		ok = json_add(json, answer_keys[CERTIFICATE_KILLED], json_object_new_array());
 	for (size_t i = 0; ok && i < sizeof(answer_keys) / sizeof(answer_keys[0]); i++)
 		ok = json_object_object_get_ex(json, answer_keys[i], &array) &&
 		     json_object_is_type(array, json_type_array);

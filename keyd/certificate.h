@@ -21,6 +21,21 @@
 struct json_object *certificate_draft(
 	const struct scope *scope, const struct peer *requester, int64_t requested_at);
 
+/* The terms on which a destruction was asked for. */
+struct certificate_terms {
+	bool approved; /* by a second security administrator */
+	uid_t approver;
+	int64_t approved_at;
+	bool emergency; /* approval and delay were left out */
+};
+
+/* Enters the terms into a draft. 0 or -ENOMEM. */
+int certificate_add_terms(struct json_object *draft, const struct certificate_terms *terms)
+	__attribute__((warn_unused_result));
+
+/* Who uid is: "uid" and "user". NULL: out of memory. */
+struct json_object *certificate_person(uid_t uid);
+
 /* The draft that an intent holds. NULL when it is none, or not for this scope. */
 struct json_object *certificate_parse(const struct scope *scope, const char *text);
 
@@ -28,6 +43,7 @@ enum certificate_answer {
 	CERTIFICATE_ACKNOWLEDGED,
 	CERTIFICATE_UNACKNOWLEDGED,
 	CERTIFICATE_EXITED, /* the process ended, and its keys with it */
+	CERTIFICATE_KILLED, /* it did not answer, and keyd ended it */
 };
 
 /* Enters a consumer. wiped and scrubs count for acknowledgements. 0 or -ENOMEM. */

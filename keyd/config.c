@@ -9,6 +9,7 @@
 
 #include <ini.h>
 
+#include "label.h"
 #include "text.h"
 
 enum { NAME_BYTES = 64, PKCS11_LABEL_CHARACTERS = 32 };
@@ -75,15 +76,15 @@ static int set_log_level(struct parse *p, const char *value)
 	return 1;
 }
 
-static int set_revoke_timeout(struct parse *p, const char *value)
+static int set_seconds(
+	struct parse *p, const char *name, int *field, const char *value, int min, int max)
 {
 	char *end;
 	errno = 0;
 	long seconds = strtol(value, &end, 10);
-	if (errno || *end || end == value || seconds < 1 || seconds > CONFIG_REVOKE_TIMEOUT_S_MAX)
-		return fail(p, "revoke-timeout '%s' is not 1 to %d seconds", value,
-			CONFIG_REVOKE_TIMEOUT_S_MAX);
-	p->config->revoke_timeout_s = (int)seconds;
+	if (errno || *end || end == value || seconds < min || seconds > max)
+		return fail(p, "%s '%s' is not %d to %d seconds", name, value, min, max);
+	*field = (int)seconds;
 	return 1;
 }
 
@@ -137,6 +138,43 @@ static int set_sandbox_paths(struct parse *p, const char *value)
 	return done;
 }
 
+static int set_revoke_timeout(struct parse *p, const char *value)
+{
+	return set_seconds(p, "revoke-timeout", &p->config->revoke_timeout_s, value, 1,
+		CONFIG_REVOKE_TIMEOUT_S_MAX);
+}
+
+static int set_approval_timeout(struct parse *p, const char *value)
+{
+	return set_seconds(p, "approval-timeout", &p->config->approval_timeout_s, value, 1,
+		CONFIG_APPROVAL_TIMEOUT_S_MAX);
+}
+
+/* 1 or 0, or -1 after the error was told. */
+static int yes_or_no(struct parse *p, const char *name, const char *value)
+{
+	if (!strcmp(value, "yes") || !strcmp(value, "no"))
+		return value[0] == 'y';
+	fail(p, "%s '%s' is not yes or no", name, value);
+	return -1;
+}
+
+static int set_emergency(struct parse *p, const char *value)
+{
+	int yes = yes_or_no(p, "emergency", value);
+
+	p->config->emergency = yes > 0;
+	return yes >= 0;
+}
+
+static int set_kill_unresponsive(struct parse *p, const char *value)
+{
+	int yes = yes_or_no(p, "kill-unresponsive", value);
+
+	p->config->kill_unresponsive = yes > 0;
+	return yes >= 0;
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct parse *p, const char *value);
@@ -149,6 +187,9 @@ static const struct {
 	{"sandbox", set_sandbox},
 	{"sandbox-network", set_sandbox_network},
 	{"sandbox-paths", set_sandbox_paths},
+	{"approval-timeout", set_approval_timeout},
+	{"emergency", set_emergency},
+	{"kill-unresponsive", set_kill_unresponsive},
 };
 
 /* ---- [custody] ----------------------------------------------------------------------------------- */
@@ -263,16 +304,64 @@ static int on_roles(struct parse *p, const char *name, const char *value)
 	return add_principals(p, &p->config->policy.roles[role], value);
 }
 
+static int set_fetch(struct parse *p, const char *level, const char *value)
+{
+	struct policy *policy = &p->config->policy;
+	struct principal_list *list = level ? policy_level_fetch(policy, level) : &policy->fetch;
+
+	return list ? add_principals(p, list, value) : fail(p, "too many levels");
+}
+
+static int set_approval(struct parse *p, const char *level, const char *value)
+{
+	struct destroy_rules *rules = policy_rules_of(&p->config->policy, level);
+	if (!rules)
+		return fail(p, "too many levels");
+	if (rules->approval >= 0)
+		return fail(p, "'destroy-approval' is given twice");
+	rules->approval = yes_or_no(p, "destroy-approval", value);
+	return rules->approval >= 0;
+}
+
+static int set_delay(struct parse *p, const char *level, const char *value)
+{
+	struct destroy_rules *rules = policy_rules_of(&p->config->policy, level);
+	if (!rules)
+		return fail(p, "too many levels");
+	if (rules->delay_s >= 0)
+		return fail(p, "'destroy-delay' is given twice");
+	return set_seconds(p, "destroy-delay", &rules->delay_s, value, 0, DESTROY_DELAY_S_MAX);
+}
+
+static int set_label(struct parse *p, const char *level, const char *value)
+{
+	char **label = policy_label_of(&p->config->policy, level);
+	if (!label)
+		return fail(p, "too many levels");
+	if (*label)
+		return fail(p, "'label' is given twice");
+	if (!value[0] || !label_is_valid(value))
+		return fail(p, "'%s' is no SELinux context of the loaded policy", value);
+	return config_set(label, value) ? fail(p, "out of memory") : 1;
+}
+
+static const struct {
+	const char *name;
+	int (*set)(struct parse *p, const char *level, const char *value); /* level NULL: every */
+} level_keys[] = {
+	{"fetch", set_fetch},
+	{"label", set_label},
+	{"destroy-approval", set_approval},
+	{"destroy-delay", set_delay},
+};
+
 static int on_level(struct parse *p, const char *level, const char *name, const char *value)
 {
-	if (strcmp(name, "fetch"))
-		return fail(p, "unknown key '%s'; levels have only 'fetch'", name);
-	if (!level)
-		return add_principals(p, &p->config->policy.fetch, value);
-	struct principal_list *list = policy_level_fetch(&p->config->policy, level);
-	if (!list)
-		return fail(p, "too many levels");
-	return add_principals(p, list, value);
+	for (size_t i = 0; i < sizeof(level_keys) / sizeof(level_keys[0]); i++) {
+		if (!strcmp(name, level_keys[i].name))
+			return level_keys[i].set(p, level, value);
+	}
+	return fail(p, "unknown key '%s' of levels", name);
 }
 
 static int on_key(void *user, const char *cut_section, const char *name, const char *value)
@@ -351,6 +440,8 @@ int config_init(struct config *config, uid_t self)
 		.log_level = LOG_LEVEL_INFO,
 		.revoke_timeout_s = CONFIG_REVOKE_TIMEOUT_S,
 		.sandbox = SANDBOX_YES,
+		.approval_timeout_s = CONFIG_APPROVAL_TIMEOUT_S,
+		.emergency = true,
 	};
 	policy_set_default(&config->policy, self);
 	int rc = config_set(&config->state, CONFIG_DEFAULT_STATE);

@@ -24,6 +24,8 @@ enum {
 enum {
 	CONFIG_REVOKE_TIMEOUT_S = 5,
 	CONFIG_REVOKE_TIMEOUT_S_MAX = 600,
+	CONFIG_APPROVAL_TIMEOUT_S = 3600,
+	CONFIG_APPROVAL_TIMEOUT_S_MAX = 30 * 24 * 3600,
 	CONFIG_ERROR_BYTES = 512,
 	CONFIG_SANDBOX_PATHS_MAX = 16,
 };
@@ -45,6 +47,9 @@ struct config {
 	char *sandbox_paths
 		[CONFIG_SANDBOX_PATHS_MAX]; /* each owned: may be read and written, too */
 	size_t sandbox_path_count;
+	int approval_timeout_s; /* from asking to destroy until the second administrator agrees */
+	bool emergency;         /* one may destroy at once, without approval and delay */
+	bool kill_unresponsive; /* a tgtd that does not answer a destruction */
 	struct policy policy;
 	struct custody_config custody;
 };

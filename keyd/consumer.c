@@ -188,6 +188,8 @@ static enum proto_status check_attach(struct attach *a)
 	const struct keyd *keyd = a->keyd;
 	const char *asserted = a->request.level;
 
+	if (keyd->store.zeroized_at)
+		return refuse(a, PROTO_DESTROYED, "every key of this key store is destroyed");
 	if (!keyd->store.root)
 		return refuse(a, PROTO_UNINITIALIZED, "no key store yet: keyadm init");
 	if (!text_is_uuid(a->request.uuid))
@@ -197,7 +199,11 @@ static enum proto_status check_attach(struct attach *a)
 		return refuse(a, PROTO_NOT_FOUND, "keyd knows no volume with this UUID");
 	const char *level = a->volume->level->name;
 	if (!policy_may_fetch(&keyd->config.policy, &a->consumer->session.peer, level))
-		return refuse(a, PROTO_DENIED, "this uid may not fetch keys of the volume's level");
+		return refuse(a, PROTO_DENIED,
+			policy_label(&keyd->config.policy, level)
+				? "this uid with this SELinux label may not fetch keys of the "
+				  "volume's level"
+				: "this uid may not fetch keys of the volume's level");
 	if (asserted[0] && strcmp(asserted, level))
 		return refuse(a, PROTO_MISMATCH, "the volume belongs to another level");
 	switch (keystore_volume_state(a->volume)) {
@@ -217,6 +223,16 @@ static enum proto_status check_attach(struct attach *a)
 
 enum { AUDITED_PATH_BYTES = 256 }; /* what a consumer says of itself must not fill the disk */
 
+/* The peer's label, where one decides. */
+static const char *deciding_label(const struct attach *a)
+{
+	const char *label = a->consumer->session.peer.label;
+
+	if (!a->volume || !policy_label(&a->keyd->config.policy, a->volume->level->name))
+		return NULL;
+	return label ? label : "no label";
+}
+
 static int audit_attach(struct attach *a, enum proto_status status)
 {
 	char path[AUDITED_PATH_BYTES];
@@ -226,6 +242,7 @@ static int audit_attach(struct attach *a, enum proto_status status)
 		.level = a->volume ? a->volume->level->name : a->request.level,
 		.volume = text_is_uuid(a->request.uuid) ? a->request.uuid : NULL,
 		.path = path,
+		.detail = deciding_label(a),
 		.result = proto_status_name(status),
 	};
 
@@ -424,8 +441,8 @@ static bool on_closed(struct keyd *keyd, struct session *session)
 		revocation_on_exit(keyd, consumer);
 		return false;
 	}
-	revocation_on_close(keyd, consumer);
-	return consumer->held_count > 0;
+	bool killed = revocation_on_close(keyd, consumer);
+	return killed || consumer->held_count > 0;
 }
 
 static bool is_idle(const struct session *session)

@@ -117,8 +117,10 @@ static void answer_done(struct keyd *keyd, struct destroy *d)
 			name);
 	else if (missing)
 		admin_answer_waiting(keyd, &d->waiting, PROTO_UNPROVEN, certificate,
-			"%s is destroyed in the store, but %zu did not acknowledge: %s; end them",
-			name, missing, names);
+			"%s is destroyed in the store, but %zu did not acknowledge: %s; end "
+			"them%s%s",
+			name, missing, names, d->rev.kill_error ? "; keyd cannot: " : "",
+			d->rev.kill_error ? strerror(-d->rev.kill_error) : "");
 	else
 		admin_answer_waiting(
 			keyd, &d->waiting, PROTO_OK, certificate, "%s is destroyed", name);
@@ -313,6 +315,7 @@ static void begin(struct keyd *keyd, struct destroy *d, bool erasing)
 	d->next = keyd->destroys;
 	keyd->destroys = d; /* the list owns it */
 	d->erasing = erasing;
+	d->rev.kill_silent = keyd->config.kill_unresponsive;
 	if (!erasing)
 		revocation_start(keyd, &d->rev);
 }
@@ -324,14 +327,17 @@ static enum proto_status refuse(char *message, enum proto_status status, const c
 }
 
 /* Makes the intent durable, unless d came from one. */
-static enum proto_status write_intent(struct keyd *keyd, struct destroy *d, char *message)
+static enum proto_status write_intent(
+	struct keyd *keyd, struct destroy *d, const struct destroy_order *order, char *message)
 {
 	const struct scope *scope = &d->rev.scope;
+	const char *text = NULL;
 
 	if (d->certificate)
 		return PROTO_OK;
-	d->certificate = certificate_draft(scope, &d->requester, clock_wall_seconds());
-	const char *text = d->certificate ? certificate_text(d->certificate) : NULL;
+	d->certificate = certificate_draft(scope, &d->requester, order->requested_at);
+	if (d->certificate && !certificate_add_terms(d->certificate, &order->terms))
+		text = certificate_text(d->certificate);
 	if (!text)
 		return refuse(message, PROTO_FAILED, "out of memory");
 	int rc = erasure_write_intent(&keyd->store, scope, RECORD_REVOKING, text);
@@ -346,17 +352,18 @@ static enum proto_status write_intent(struct keyd *keyd, struct destroy *d, char
 }
 
 static enum proto_status declare(
-	struct keyd *keyd, struct destroy *d, const struct admin *admin, char *message)
+	struct keyd *keyd, struct destroy *d, const struct destroy_order *order, char *message)
 {
 	d->resumed = false;
 	d->requester = (struct peer){
-		.pid = admin->session.peer.pid,
-		.uid = admin->session.peer.uid,
+		.pid = order->requester.pid,
+		.uid = order->requester.uid,
 		.pidfd = -1,
 	};
-	if (audit(keyd, d, d->rev.scope.volume ? "volume-destroy" : "level-destroy", NULL, "ok"))
+	if (audit(keyd, d, d->rev.scope.volume ? "volume-destroy" : "level-destroy", order->detail,
+		    "ok"))
 		return refuse(message, PROTO_FAILED, "the audit log cannot be written");
-	return write_intent(keyd, d, message);
+	return write_intent(keyd, d, order, message);
 }
 
 /*
@@ -396,9 +403,10 @@ out:
 	return d;
 }
 
-enum proto_status destroy_start(struct keyd *keyd, const struct scope *scope, struct admin *admin,
-	uint32_t serial, char *message)
+enum proto_status destroy_start(struct keyd *keyd, const struct destroy_order *order,
+	struct admin *admin, uint32_t serial, char *message)
 {
+	const struct scope *scope = &order->scope;
 	bool erasing = false, certified;
 	int rc;
 
@@ -407,12 +415,13 @@ enum proto_status destroy_start(struct keyd *keyd, const struct scope *scope, st
 		d = new_destroy(scope);
 	if (!d)
 		return refuse(message, PROTO_FAILED, "out of memory");
-	enum proto_status status = declare(keyd, d, admin, message);
+	enum proto_status status = declare(keyd, d, order, message);
 	if (status != PROTO_OK) {
 		destroy_free(d);
 		return status;
 	}
-	admin_wait(admin, &d->waiting, serial);
+	if (admin)
+		admin_wait(admin, &d->waiting, serial);
 	begin(keyd, d, erasing);
 	return PROTO_OK;
 }
@@ -445,6 +454,30 @@ void destroy_resume_all(struct keyd *keyd)
 		resume(keyd, &(struct scope){.level = level});
 		for (size_t k = 0; !level->busy && k < level->volume_count; k++)
 			resume(keyd, &(struct scope){.level = level, .volume = level->volumes[k]});
+	}
+}
+
+static void unlink_revocation(struct keyd *keyd, const struct revocation *rev)
+{
+	struct revocation **link = &keyd->revocations;
+
+	while (*link && *link != rev)
+		link = &(*link)->next;
+	if (*link)
+		*link = rev->next;
+}
+
+void destroy_abandon_all(struct keyd *keyd)
+{
+	while (keyd->destroys) {
+		struct destroy *d = keyd->destroys;
+		unlink_revocation(keyd, &d->rev);
+		unlink_destroy(keyd, d);
+		admin_answer_waiting(keyd, &d->waiting, PROTO_FAILED, NULL,
+			"there is no certificate for %s alone: the whole key store is being "
+			"zeroized",
+			scope_name(&d->rev.scope));
+		destroy_free(d);
 	}
 }
 

@@ -16,20 +16,33 @@
 #include <stdbool.h>
 
 #include "admin.h"
+#include "certificate.h"
 #include "erasure.h"
 
+/* What is to be destroyed, and who wants it. */
+struct destroy_order {
+	struct scope scope;
+	struct peer requester; /* pid and uid; owns nothing */
+	int64_t requested_at;
+	struct certificate_terms terms;
+	const char *detail; /* for the audit log; NULL: nothing */
+};
+
 /*
- * Starts, or goes on with one that failed half-way. OK: admin will be answered with the certificate.
- * Otherwise message (PROTO_MESSAGE_BYTES) says why nothing was destroyed.
+ * Starts, or goes on with one that failed half-way. OK: admin, if there is one, will be answered with the
+ * certificate. Otherwise message (PROTO_MESSAGE_BYTES) says why nothing was destroyed.
  */
-enum proto_status destroy_start(struct keyd *keyd, const struct scope *scope, struct admin *admin,
-	uint32_t serial, char *message) __attribute__((warn_unused_result));
+enum proto_status destroy_start(struct keyd *keyd, const struct destroy_order *order,
+	struct admin *admin, uint32_t serial, char *message) __attribute__((warn_unused_result));
 
 /* Goes on with everything that the last run of keyd left unfinished. */
 void destroy_resume_all(struct keyd *keyd);
 
 /* Does a bounded amount of erasing. True: there is more to do at once. */
 bool destroy_step(struct keyd *keyd);
+
+/* The whole store is zeroized: answers those who wait, and forgets what is under way, revocations included. */
+void destroy_abandon_all(struct keyd *keyd);
 
 /* keyd stops: forgets what is under way; the intents are durable. */
 void destroy_forget_all(struct keyd *keyd);

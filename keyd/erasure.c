@@ -23,6 +23,7 @@ struct scope_file {
 };
 
 static const struct scope_file intent_file = {LEVEL_INTENT_FILE, VOLUME_INTENT_SUFFIX};
+static const struct scope_file request_file = {LEVEL_REQUEST_FILE, VOLUME_REQUEST_SUFFIX};
 static const struct scope_file tombstone_file = {LEVEL_TOMBSTONE_FILE, VOLUME_TOMBSTONE_SUFFIX};
 static const struct scope_file certificate_file = {
 	LEVEL_CERTIFICATE_FILE, VOLUME_CERTIFICATE_SUFFIX};
@@ -103,18 +104,42 @@ int erasure_write_intent(const struct keystore *ks, const struct scope *scope,
 	return write_statement(ks, scope, &intent_file, &rec);
 }
 
-int erasure_read_intent(const struct keystore *ks, const struct scope *scope, struct record *rec)
+static int read_statement(const struct keystore *ks, const struct scope *scope,
+	const struct scope_file *file, enum record_kind kind, struct record *rec)
 {
 	char name[STORE_NAME_BYTES];
 
 	*rec = (struct record){0};
-	int dir_fd = open_scope(ks, scope, &intent_file, name);
+	int dir_fd = open_scope(ks, scope, file, name);
 	if (dir_fd < 0)
 		return dir_fd;
-	int rc = store_read_record(dir_fd, name, RECORD_INTENT, ks->root, scope->level->name,
+	int rc = store_read_record(dir_fd, name, kind, ks->root, scope->level->name,
 		scope->volume ? scope->volume->uuid : "", rec, NULL, 0);
 	(void)close(dir_fd);
 	return rc;
+}
+
+int erasure_read_intent(const struct keystore *ks, const struct scope *scope, struct record *rec)
+{
+	return read_statement(ks, scope, &intent_file, RECORD_INTENT, rec);
+}
+
+int erasure_write_request(const struct keystore *ks, const struct scope *scope, const char *body)
+{
+	char *borrowed = (char *)(uintptr_t)body; /* only read by record_seal() */
+	struct record rec = {
+		.kind = RECORD_REQUEST,
+		.state = RECORD_ACTIVE,
+		.changed_at = clock_wall_seconds(),
+		.body = borrowed,
+	};
+
+	return write_statement(ks, scope, &request_file, &rec);
+}
+
+int erasure_read_request(const struct keystore *ks, const struct scope *scope, struct record *rec)
+{
+	return read_statement(ks, scope, &request_file, RECORD_REQUEST, rec);
 }
 
 /* True for the files that erasing the scope removes from its directory of volumes. */
@@ -129,8 +154,9 @@ static bool is_remnant(const struct scope *scope, const char *name)
 	}
 	if (durable_is_temporary(name))
 		return true;
-	/* Another's unfinished intent would have nothing left to do. */
-	static const char *const suffixes[] = {VOLUME_KEY_SUFFIX, VOLUME_INTENT_SUFFIX};
+	/* Another's unfinished intent, or request, would have nothing left to do. */
+	static const char *const suffixes[] = {
+		VOLUME_KEY_SUFFIX, VOLUME_INTENT_SUFFIX, VOLUME_REQUEST_SUFFIX};
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		size_t suffix_len = strlen(suffixes[i]);
 		if (len > suffix_len && !strcmp(name + len - suffix_len, suffixes[i]))
@@ -322,11 +348,12 @@ int erasure_read_certificate(const struct keystore *ks, const struct scope *scop
 	return rc;
 }
 
-int erasure_remove_intent(const struct keystore *ks, const struct scope *scope)
+static int remove_statement(
+	const struct keystore *ks, const struct scope *scope, const struct scope_file *file)
 {
 	char name[STORE_NAME_BYTES];
 
-	int dir_fd = open_scope(ks, scope, &intent_file, name);
+	int dir_fd = open_scope(ks, scope, file, name);
 	if (dir_fd < 0)
 		return dir_fd;
 	int rc = unlinkat(dir_fd, name, 0) && errno != ENOENT ? -errno : 0;
@@ -334,4 +361,14 @@ int erasure_remove_intent(const struct keystore *ks, const struct scope *scope)
 		rc = -errno;
 	(void)close(dir_fd);
 	return rc;
+}
+
+int erasure_remove_intent(const struct keystore *ks, const struct scope *scope)
+{
+	return remove_statement(ks, scope, &intent_file);
+}
+
+int erasure_remove_request(const struct keystore *ks, const struct scope *scope)
+{
+	return remove_statement(ks, scope, &request_file);
 }

@@ -37,6 +37,14 @@ int erasure_write_intent(const struct keystore *ks, const struct scope *scope,
 int erasure_read_intent(const struct keystore *ks, const struct scope *scope, struct record *rec)
 	__attribute__((warn_unused_result));
 
+/* The same for a request, which changes nothing for the keys; writing replaces. 0 or -errno. */
+int erasure_write_request(const struct keystore *ks, const struct scope *scope, const char *body)
+	__attribute__((warn_unused_result));
+int erasure_read_request(const struct keystore *ks, const struct scope *scope, struct record *rec)
+	__attribute__((warn_unused_result));
+int erasure_remove_request(const struct keystore *ks, const struct scope *scope)
+	__attribute__((warn_unused_result));
+
 struct erasure_progress {
 	bool last_attempt; /* unlink what cannot be overwritten */
 	uint64_t erased;   /* files */

@@ -2,36 +2,20 @@
 #include "holders.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "consumer.h"
 #include "durable.h"
 #include "jsonhelp.h"
 #include "log.h"
+#include "moment.h"
 
 enum {
 	SETTLE_MS = 3000,
 	FILE_BYTES_MAX = 64 * 1024 * 1024, /* every session with every volume of some levels */
-	BOOT_ID_BYTES = 40,
 };
-
-/* Process numbers and start times mean nothing after a reboot: random(4). */
-static int read_boot_id(char boot_id[BOOT_ID_BYTES])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ssize_t n = read(fd, boot_id, BOOT_ID_BYTES - 1);
-	int rc = n < 0 ? -errno : 0;
-	(void)close(fd);
-	boot_id[n > 0 ? n : 0] = '\0';
-	boot_id[strcspn(boot_id, "\n")] = '\0';
-	return rc;
-}
 
 static struct json_object *process_json(const struct consumer *consumer)
 {
@@ -55,11 +39,11 @@ static struct json_object *process_json(const struct consumer *consumer)
 
 static struct json_object *table_json(const struct keyd *keyd)
 {
-	char boot_id[BOOT_ID_BYTES];
+	char boot_id[MOMENT_BOOT_ID_BYTES];
 	struct json_object *json = json_object_new_object();
 	struct json_object *processes = json_object_new_array();
 
-	bool ok = !read_boot_id(boot_id) && json_add_string(json, "boot_id", boot_id);
+	bool ok = !moment_boot_id(boot_id) && json_add_string(json, "boot_id", boot_id);
 	for (size_t i = 0; ok && i < keyd->session_count; i++) {
 		const struct consumer *consumer = consumer_of(keyd->sessions[i]);
 		if (consumer && consumer->held_count)
@@ -102,13 +86,18 @@ static int add_volumes(
 	return 0;
 }
 
+static int reopen(struct peer *peer, struct json_object *process)
+{
+	return peer_reopen(peer, (pid_t)json_number(process, "pid"),
+		(uid_t)json_number(process, "uid"), json_number(process, "start_time"));
+}
+
 /* Puts one process back into the table, if it is still the one that it was. */
 static int restore_process(struct keyd *keyd, struct json_object *process)
 {
 	struct peer peer;
 
-	int rc = peer_reopen(&peer, (pid_t)json_number(process, "pid"),
-		(uid_t)json_number(process, "uid"), json_number(process, "start_time"));
+	int rc = reopen(&peer, process);
 	if (rc == -ESRCH || rc == -EINVAL || keyd->session_count == SESSIONS_MAX)
 		return 0;
 	if (rc)
@@ -130,19 +119,47 @@ static int restore_process(struct keyd *keyd, struct json_object *process)
 	return 0;
 }
 
-static int restore(struct keyd *keyd, struct json_object *json, bool *readable)
+/* The processes of a table of this boot; NULL when there are none. *readable: it is a table. */
+static struct json_object *processes_of(struct json_object *json, bool *readable)
 {
-	char boot_id[BOOT_ID_BYTES];
+	char boot_id[MOMENT_BOOT_ID_BYTES];
 	struct json_object *processes;
-	int rc = 0;
 
 	*readable = json_object_object_get_ex(json, "processes", &processes) &&
-		    json_object_is_type(processes, json_type_array) && !read_boot_id(boot_id);
-	if (!*readable || strcmp(json_string(json, "boot_id"), boot_id))
-		return 0;
-	for (size_t i = 0; !rc && i < json_object_array_length(processes); i++)
+		    json_object_is_type(processes, json_type_array) && !moment_boot_id(boot_id);
+	return *readable && !strcmp(json_string(json, "boot_id"), boot_id) ? processes : NULL;
+}
+
+static int restore(struct keyd *keyd, struct json_object *json, bool *readable)
+{
+	struct json_object *processes = processes_of(json, readable);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && processes && i < json_object_array_length(processes); i++)
 		rc = restore_process(keyd, json_object_array_get_idx(processes, i));
 	return rc;
+}
+
+ssize_t holders_running(int state_fd, struct peer *peers, size_t max)
+{
+	ssize_t count = 0;
+	uint8_t *text;
+	size_t len_bytes;
+	bool readable;
+
+	int rc = durable_read(state_fd, HOLDERS_FILE, FILE_BYTES_MAX, &text, &len_bytes);
+	if (rc)
+		return rc;
+	struct json_object *json = json_tokener_parse((const char *)text);
+	struct json_object *processes = processes_of(json, &readable);
+	for (size_t i = 0; processes && i < json_object_array_length(processes); i++) {
+		if ((size_t)count < max &&
+			!reopen(&peers[count], json_object_array_get_idx(processes, i)))
+			count++;
+	}
+	json_object_put(json);
+	free(text);
+	return readable ? count : -EBADMSG;
 }
 
 int holders_load(struct keyd *keyd)

@@ -21,4 +21,11 @@ int holders_save(const struct keyd *keyd) __attribute__((warn_unused_result));
  */
 int holders_load(struct keyd *keyd) __attribute__((warn_unused_result));
 
+/*
+ * Fills peers, for the caller to clear, with the processes of the table in state_fd that still run; no key of the store
+ * is needed for that. Returns how many, at most max, or -errno when the table cannot be read.
+ */
+ssize_t holders_running(int state_fd, struct peer *peers, size_t max)
+	__attribute__((warn_unused_result));
+
 #endif

@@ -7,6 +7,7 @@
 #include "erasure.h"
 #include "jsonhelp.h"
 #include "ledger.h"
+#include "pending.h"
 #include "text.h"
 
 /* json when everything was added, else nothing. */
@@ -116,9 +117,11 @@ struct json_object *inventory_status(const struct keyd *keyd)
 	bool ok =
 		json_add_bool(json, "initialized", ks->custody != NULL) &&
 		json_add_bool(json, "locked", keystore_is_locked(ks)) &&
+		json_add_time(json, "zeroized_at", ks->zeroized_at) &&
 		json_add_string(json, "custody", ks->custody ? ks->custody->name : "") &&
 		json_add_string(json, "erase_class", ks->custody ? ks->custody->erase_class : "") &&
 		json_add_string(json, "state_dir", ks->dir) && add_counts(json, keyd) &&
+		json_add_number(json, "destroy_requests", pending_count(keyd)) &&
 		json_add(json, "consumers", consumers_json(keyd)) &&
 		json_add_string(json, "audit_head", keyd->audit.head) &&
 		json_add_number(json, "audit_seq", keyd->audit.next_seq - 1) &&

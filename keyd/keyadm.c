@@ -21,8 +21,10 @@
 #include "keyadm_destroy.h"
 #include "keyadm_format.h"
 #include "keyadm_passphrase.h"
+#include "keyadm_requests.h"
 #include "keyadm_target.h"
 #include "keyadm_volume.h"
+#include "keyadm_zeroize.h"
 #include "secret.h"
 #include "text.h"
 
@@ -30,7 +32,14 @@ enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
 #define DEFAULT_ADMIN_SOCKET "/run/keyd/admin.sock"
 
-enum operand { OPERAND_NONE, OPERAND_LEVEL, OPERAND_VOLUME, OPERAND_PATH, OPERAND_CERTIFICATE };
+enum operand {
+	OPERAND_NONE,
+	OPERAND_LEVEL,
+	OPERAND_VOLUME,
+	OPERAND_PATH,
+	OPERAND_CERTIFICATE,
+	OPERAND_REQUEST,
+};
 
 struct command {
 	const char *word[2]; /* "level", "create"; the second may be NULL */
@@ -67,8 +76,8 @@ static const struct command commands[] = {
 		"take the level's keys out of use, reversibly, at once"},
 	{{"level", "resume"}, OPERAND_LEVEL, 0, 0, PROTO_LEVEL_RESUME, NULL, "level resume NAME",
 		"let a suspended level be used again"},
-	{{"level", "destroy"}, OPERAND_LEVEL, OPT_BIT(OPT_YES), 0, PROTO_LEVEL_DESTROY,
-		format_certificate, "level destroy NAME [--yes]",
+	{{"level", "destroy"}, OPERAND_LEVEL, OPT_BIT(OPT_YES) | OPT_BIT(OPT_EMERGENCY), 0,
+		PROTO_LEVEL_DESTROY, format_destruction, "level destroy NAME [--yes] [--emergency]",
 		"destroy the level's keys and with them all its data"},
 	{{"volume", "create"}, OPERAND_PATH,
 		OPT_BIT(OPT_LEVEL) | OPT_BIT(OPT_SIZE) | OPT_BIT(OPT_SECTOR_SIZE) |
@@ -85,8 +94,9 @@ static const struct command commands[] = {
 	{{"volume", "key"}, OPERAND_VOLUME, OPT_BIT(OPT_OUT), OPT_BIT(OPT_OUT), PROTO_VOLUME_KEY,
 		NULL, "volume key PATH|UUID --out FILE",
 		"put the raw volume key into a new file, for disaster recovery"},
-	{{"volume", "destroy"}, OPERAND_VOLUME, OPT_BIT(OPT_YES), 0, PROTO_VOLUME_DESTROY,
-		format_certificate, "volume destroy PATH|UUID [--yes]",
+	{{"volume", "destroy"}, OPERAND_VOLUME, OPT_BIT(OPT_YES) | OPT_BIT(OPT_EMERGENCY), 0,
+		PROTO_VOLUME_DESTROY, format_destruction,
+		"volume destroy PATH|UUID [--yes] [--emergency]",
 		"destroy the volume's key and with it its data"},
 	{{"certificate", "show"}, OPERAND_CERTIFICATE, 0, 0, PROTO_CERTIFICATE, format_certificate,
 		"certificate show NAME|UUID",
@@ -101,6 +111,18 @@ static const struct command commands[] = {
 		OPT_BIT(OPT_VERIFY) | OPT_BIT(OPT_HEAD) | OPT_BIT(OPT_PRINT_HEAD), 0, PROTO_AUDIT,
 		NULL, "audit [--verify [--head SEQ:HASH|FILE] | --print-head]",
 		"print the audit log, verify it, or print its head to keep elsewhere"},
+	{{"requests", NULL}, OPERAND_NONE, 0, 0, PROTO_REQUEST_LIST, format_requests, "requests",
+		"list the destructions that wait for approval or for their time"},
+	{{"approve", NULL}, OPERAND_REQUEST, 0, 0, PROTO_REQUEST_APPROVE, format_destruction,
+		"approve ID", "agree to a destruction that another administrator requested"},
+	{{"cancel", NULL}, OPERAND_REQUEST, 0, 0, PROTO_REQUEST_CANCEL, NULL, "cancel ID",
+		"call off a destruction that waits"},
+	{{"zeroize", NULL}, OPERAND_NONE,
+		OPT_BIT(OPT_ALL) | OPT_BIT(OPT_YES) | OPT_BIT(OPT_CONFIG) | OPT_BIT(OPT_STATE),
+		OPT_BIT(OPT_ALL), PROTO_ZEROIZE, NULL,
+		"zeroize --all [--yes] [--config FILE] [--state DIR]",
+		"destroy every key of the key store at once, also where keyd does not run;\n"
+		"      then the options name its configuration or state directory"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -237,6 +259,12 @@ static int fill_request(
 		return fill_volume(&request->volume_id, operand);
 	case OPERAND_CERTIFICATE:
 		return fill_certificate(&request->certificate, operand);
+	case OPERAND_REQUEST:
+		if (text_copy(request->request.id, sizeof(request->request.id), operand))
+			return keyadm_refuse(-EINVAL,
+				"%s is no request: its ID has 8 characters, see keyadm requests",
+				operand);
+		return 0;
 	case OPERAND_PATH: /* volume create fills its own */
 	case OPERAND_NONE:
 		break;
@@ -321,11 +349,14 @@ static int exchange(const struct command *cmd, const struct keyadm_args *args, s
 	if (cmd->request == PROTO_VOLUME_KEY)
 		return keyadm_volume_key(c, request, args->option[OPT_OUT]);
 	if ((cmd->allowed & OPT_BIT(OPT_YES)) && !args->option[OPT_YES])
-		err = keyadm_confirm(c, request);
+		err = cmd->request == PROTO_ZEROIZE ? keyadm_zeroize_confirm()
+						    : keyadm_confirm(c, request);
 	if (err)
 		return err;
 	if (!args->option[OPT_JSON] && isatty(STDERR_FILENO))
 		c->on_progress = print_progress;
+	if (args->option[OPT_EMERGENCY])
+		keyadm_make_emergency(request);
 	err = client_request(c, request);
 	return err ? keyadm_refuse(err, "%s", client_strerror(err)) : 0;
 }
@@ -361,6 +392,11 @@ static int connect_and_run(const struct command *cmd, const struct keyadm_args *
 	const char *socket_path = admin_socket(args);
 
 	int err = client_open(&client, socket_path);
+	if ((err == -ENOENT || err == -ECONNREFUSED) && cmd->request == PROTO_ZEROIZE) {
+		if (args->option[OPT_YES] || !keyadm_zeroize_confirm())
+			(void)!keyadm_zeroize_offline(args);
+		return EXIT_REFUSED;
+	}
 	if (err) {
 		(void)keyadm_refuse(err, "%s: %s", socket_path, client_strerror(err));
 		return EXIT_REFUSED;

@@ -29,6 +29,10 @@ static const struct {
 	[OPT_HEAD] = {"--head", true},
 	[OPT_PRINT_HEAD] = {"--print-head", false},
 	[OPT_KEY] = {"--key", true},
+	[OPT_EMERGENCY] = {"--emergency", false},
+	[OPT_ALL] = {"--all", false},
+	[OPT_CONFIG] = {"--config", true},
+	[OPT_STATE] = {"--state", true},
 };
 
 const char *keyadm_option_name(enum keyadm_option option)

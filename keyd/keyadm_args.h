@@ -24,6 +24,10 @@ enum keyadm_option {
 	OPT_HEAD,
 	OPT_PRINT_HEAD,
 	OPT_KEY,
+	OPT_EMERGENCY,
+	OPT_ALL,
+	OPT_CONFIG,
+	OPT_STATE,
 	OPT_COUNT,
 };
 

@@ -228,9 +228,11 @@ void format_status(FILE *out, struct json_object *status)
 		{"key store", "state_dir", VALUE_TEXT},
 		{"initialized", "initialized", VALUE_TEXT},
 		{"locked", "locked", VALUE_TEXT},
+		{"zeroized", "zeroized_at", VALUE_OPTIONAL},
 		{"custody", "custody", VALUE_TEXT},
 		{"erase class", "erase_class", VALUE_TEXT},
 		{"volumes", "volumes", VALUE_OPTIONAL},
+		{"requests", "destroy_requests", VALUE_COUNT},
 		{"audit head", "audit_head", VALUE_TEXT},
 		{"audit records", "audit_seq", VALUE_TEXT},
 	};

@@ -18,7 +18,9 @@
 
 struct consumer;
 struct destroy;
+struct pending;
 struct revocation;
+struct zeroize;
 
 /* Refusals are recorded too, but nobody may fill the disk with them. */
 struct refusal_limit {
@@ -38,6 +40,8 @@ struct keyd {
 	size_t session_count;
 	struct revocation *revocations; /* under way */
 	struct destroy *destroys;       /* under way; owned */
+	struct pending *pending;        /* asked for and not decided; owned */
+	struct zeroize *zeroize;        /* under way; owned; NULL: none */
 	uint32_t next_serial;           /* of REVOKE */
 	int64_t settle_until_ms;        /* no revocation ends before: see holders.h */
 	struct refusal_limit refusals;

@@ -17,6 +17,7 @@
 #include "rewrap.h"
 #include "secret.h"
 #include "text.h"
+#include "zeroize_record.h"
 
 /* A state directory that others may enter is closed to them; somebody else's is refused. */
 static int open_own_dir(const char *dir)
@@ -78,6 +79,28 @@ static struct custody_place place_of(const struct keystore *ks)
 {
 	return (struct custody_place){
 		.dir_fd = ks->dir_fd, .config = ks->custody_config, .keeper = ks->keeper};
+}
+
+void keystore_zeroize(struct keystore *ks, int64_t when)
+{
+	if (ks->custody && ks->custody->release)
+		ks->custody->release(ks->keeper);
+	ks->keeper = NULL;
+	secret_free(ks->root);
+	ks->root = NULL;
+	ks->custody = NULL;
+	ks->zeroized_at = when;
+}
+
+/* Whatever is in the file, or what else lies in the directory. */
+static bool was_zeroized(struct keystore *ks)
+{
+	struct stat st;
+
+	if (fstatat(ks->dir_fd, ZEROIZED_FILE, &st, AT_SYMLINK_NOFOLLOW))
+		return false;
+	keystore_zeroize(ks, st.st_mtime ? (int64_t)st.st_mtime : 1);
+	return true;
 }
 
 void keystore_lock(struct keystore *ks)
@@ -195,7 +218,7 @@ int keystore_open(struct keystore *ks, const char *dir, const struct custody_con
 		ks->lock_fd = lock_store(ks->dir_fd);
 		rc = ks->lock_fd < 0 ? ks->lock_fd : 0;
 	}
-	if (!rc)
+	if (!rc && !was_zeroized(ks))
 		rc = load_root(ks);
 	if (rc) {
 		log_error("cannot open the key store %s: %s", dir, open_problem(rc));
@@ -221,7 +244,7 @@ int keystore_init(struct keystore *ks, const char *name, const struct proto_pass
 	if (!custody)
 		return -EINVAL;
 	const struct custody *present;
-	if (ks->custody || custody_of_store(ks->dir_fd, &present) || present)
+	if (ks->custody || ks->zeroized_at || custody_of_store(ks->dir_fd, &present) || present)
 		return -EEXIST;
 	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
 	if (!root)

@@ -10,9 +10,11 @@
  *   levels/NAME/level.key                RECORD_LEVEL_KEY under the root key
  *   levels/NAME/volumes/UUID.key         RECORD_VOLUME_KEY under the level's key
  *   levels/NAME/destroy.intent           RECORD_INTENT: being destroyed (erasure.h)
+ *   levels/NAME/destroy.request          RECORD_REQUEST: asked for, not decided (pending.h)
  *   levels/NAME/destroyed                RECORD_TOMBSTONE: wins over any key that comes back
  *   levels/NAME/certificate.json
- *   levels/NAME/volumes/UUID.{intent,destroyed,certificate.json}
+ *   levels/NAME/volumes/UUID.{intent,request,destroyed,certificate.json}
+ *   zeroized                             every key was destroyed at once (zeroize_record.h)
  *   lock                                 flock(2): one keyd a store
  *
  * What is said about keys is held in memory, read and authenticated once; keys are not: they are
@@ -78,9 +80,10 @@ struct keystore {
 	int lock_fd;
 	const struct custody_config *custody_config; /* borrowed; NULL: keyd.conf says nothing */
 	const struct custody *custody;               /* NULL: not initialized */
-	struct custody_keeper *keeper;               /* owned; the custody's */
-	uint8_t *root;         /* secret memory; NULL: not initialized, or locked */
-	struct level **levels; /* owned, in the order of creation or loading */
+	int64_t zeroized_at;           /* 0: not; else there is no custody and no root key */
+	struct custody_keeper *keeper; /* owned; the custody's */
+	uint8_t *root;                 /* secret memory; NULL: not initialized, or locked */
+	struct level **levels;         /* owned, in the order of creation or loading */
 	size_t level_count;
 	bool keyed; /* a record tells that the store has, or had, keys/ */
 };
@@ -94,7 +97,8 @@ struct volume_draft {
 };
 
 /*
- * Opens the store in directory dir, made (0700) if it is missing, and loads it. Damaged files cost
+ * Opens the store in directory dir, made (0700) if it is missing, and loads it. One that was zeroized
+ * is opened and nothing of it is loaded. Damaged files cost
  * the key in them and are logged. A store whose custody needs a passphrase stays locked: nothing of it
  * is loaded before keystore_unlock(). custody_config, which may be NULL, must stay. 0, -EBUSY (another
  * keyd has it), -EPERM (not our directory), -EBADMSG (the root key is damaged), -ENOKEY (levels without
@@ -132,6 +136,12 @@ bool keystore_needs_pin(const struct keystore *ks);
 /* Does what it is needed for. 0, or an error of the custody's load() or of rewrap_finish(). */
 int keystore_reconnect(struct keystore *ks, const struct proto_passphrase *passphrase)
 	__attribute__((warn_unused_result));
+
+/*
+ * Every key of the store is destroyed, or about to be: the root key is wiped and no other will be loaded. What
+ * is known of levels and volumes stays in memory until keystore_lock().
+ */
+void keystore_zeroize(struct keystore *ks, int64_t when);
 
 /* Wipes the root key and forgets what was loaded. Nobody may hold a level or volume of the store. */
 void keystore_lock(struct keystore *ks);

@@ -11,10 +11,12 @@
 #define KEYS_DIR                  "keys"
 #define LEVEL_KEY_FILE            "level.key"
 #define LEVEL_INTENT_FILE         "destroy.intent"
+#define LEVEL_REQUEST_FILE        "destroy.request"
 #define LEVEL_TOMBSTONE_FILE      "destroyed"
 #define LEVEL_CERTIFICATE_FILE    "certificate.json"
 #define VOLUME_KEY_SUFFIX         ".key"
 #define VOLUME_INTENT_SUFFIX      ".intent"
+#define VOLUME_REQUEST_SUFFIX     ".request"
 #define VOLUME_TOMBSTONE_SUFFIX   ".destroyed"
 #define VOLUME_CERTIFICATE_SUFFIX ".certificate.json"
 

@@ -98,7 +98,7 @@ static int collect(FILE *f, const char *level, const char *volume, struct json_o
 			continue;
 		}
 		bool wanted = volume ? !strcmp(json_string(entry, "uuid"), volume)
-				     : !strcmp(json_string(entry, "level"), level);
+				     : !level || !strcmp(json_string(entry, "level"), level);
 		if (!wanted)
 			json_object_put(entry);
 		else if (!json_append(found, entry))

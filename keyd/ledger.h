@@ -31,7 +31,8 @@ int ledger_append(int dir_fd, const struct ledger_entry *entry, char id[LEDGER_I
 	__attribute__((warn_unused_result));
 
 /*
- * A new array with the entries of volume (a UUID), or of every volume of level when volume is NULL.
+ * A new array with the entries of volume (a UUID), or of every volume of level when volume is NULL, or
+ * all when level is NULL, too.
  * Lines that cannot be read count in *damaged. NULL when the ledger cannot be read or memory is out.
  */
 struct json_object *ledger_outstanding(

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@
 #include "secret.h"
 #include "server.h"
 #include "serverkeys.h"
+#include "text.h"
 #include "unlock.h"
+#include "zeroize_offline.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -28,11 +31,12 @@ struct options {
 	const char *socket;
 	const char *admin_socket;
 	const char *log_level;
+	bool zeroize;
 };
 
 static const char usage_line[] =
 	"Usage: keyd [--config FILE] [--state DIR] [--socket PATH] [--admin-socket PATH] "
-	"[--log-level L]\n";
+	"[--log-level L] [--zeroize]\n";
 
 static void print_help(void)
 {
@@ -43,6 +47,7 @@ static void print_help(void)
 		     "  --socket PATH        socket for tgtd (" CONFIG_DEFAULT_SOCKET ")\n"
 		     "  --admin-socket PATH  socket for keyadm (" CONFIG_DEFAULT_ADMIN_SOCKET ")\n"
 		     "  --log-level L        error, warning, info (the default) or debug\n"
+		     "  --zeroize            erase every key of the store, for good, and end\n"
 		     "  --help               this text\n\n"
 		     "See keyd(8), keyd.conf(5).\n",
 		usage_line);
@@ -51,13 +56,14 @@ static void print_help(void)
 /* Fills options. Returns -1 to go on, or the exit status. */
 static int parse_arguments(int argc, char *argv[], struct options *options)
 {
-	enum { CONFIG = 256, STATE, SOCKET, ADMIN_SOCKET, LOG_LEVEL, HELP };
+	enum { CONFIG = 256, STATE, SOCKET, ADMIN_SOCKET, LOG_LEVEL, ZEROIZE, HELP };
 	static const struct option longopts[] = {
 		{"config", required_argument, NULL, CONFIG},
 		{"state", required_argument, NULL, STATE},
 		{"socket", required_argument, NULL, SOCKET},
 		{"admin-socket", required_argument, NULL, ADMIN_SOCKET},
 		{"log-level", required_argument, NULL, LOG_LEVEL},
+		{"zeroize", no_argument, NULL, ZEROIZE},
 		{"help", no_argument, NULL, HELP},
 		{0},
 	};
@@ -70,11 +76,14 @@ static int parse_arguments(int argc, char *argv[], struct options *options)
 			print_help();
 			return EXIT_SUCCESS;
 		}
-		if (c < CONFIG || c > LOG_LEVEL) {
+		if (c < CONFIG || c > ZEROIZE) {
 			(void)fputs(usage_line, stderr);
 			return EXIT_USAGE;
 		}
-		*fields[c - CONFIG] = optarg;
+		if (c == ZEROIZE)
+			options->zeroize = true;
+		else
+			*fields[c - CONFIG] = optarg;
 	}
 	if (optind < argc) {
 		(void)fprintf(
@@ -174,6 +183,7 @@ static int run(struct keyd *keyd)
 	int rc = open_io(&keyd->io);
 	if (rc)
 		return rc;
+	policy_check_labels(&keyd->config.policy);
 	rc = keystore_open(&keyd->store, keyd->config.state, &keyd->config.custody);
 	if (rc)
 		goto out_io;
@@ -181,7 +191,11 @@ static int run(struct keyd *keyd)
 	rc = open_audit(keyd);
 	if (rc)
 		goto out_store;
-	if (keystore_is_locked(&keyd->store)) {
+	if (keyd->store.zeroized_at) {
+		char when[TEXT_TIME_BYTES];
+		text_time(when, keyd->store.zeroized_at);
+		log_warning("the key store was zeroized at %s", when);
+	} else if (keystore_is_locked(&keyd->store)) {
 		unlock_by_credential(keyd);
 		if (keystore_is_locked(&keyd->store))
 			log_info("the key store is locked: keyadm unlock");
@@ -226,7 +240,9 @@ int main(int argc, char *argv[])
 		return EXIT_FAILURE;
 	}
 	status = configure(&keyd->config, &options);
-	if (!status)
+	if (!status && options.zeroize)
+		status = zeroize_offline(&keyd->config) ? EXIT_FAILURE : EXIT_SUCCESS;
+	else if (!status)
 		status = run(keyd) ? EXIT_FAILURE : EXIT_SUCCESS;
 	config_clear(&keyd->config);
 	free(keyd);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { STAT_BYTES = 1024, GROUPS_MAX = 65536 };
+enum { STAT_BYTES = 1024, GROUPS_MAX = 65536, LABEL_BYTES = 4096 };
+
+#ifndef SO_PEERPIDFD /* Linux 6.5, later than Debian 12's headers */
+#define SO_PEERPIDFD 77
+#endif
 
 static int groups_of(struct peer *peer, int fd)
 {
@@ -32,6 +37,19 @@ static int groups_of(struct peer *peer, int fd)
 	peer->groups = groups;
 	peer->group_count = len / sizeof(gid_t);
 	return 0;
+}
+
+/* No label is no error: who needs one is denied. */
+static int label_of(struct peer *peer, int fd)
+{
+	char label[LABEL_BYTES];
+	socklen_t len = sizeof(label) - 1;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERSEC, label, &len))
+		return errno == ENOPROTOOPT || errno == ERANGE ? 0 : -errno;
+	label[len] = '\0'; /* the kernel may count a NUL of its own, or not */
+	peer->label = strdup(label);
+	return peer->label ? 0 : -ENOMEM;
 }
 
 /* Field 22 of /proc/PID/stat, counted after the command name, which may hold anything: proc(5). */
@@ -64,6 +82,41 @@ static int watch_process(struct peer *peer)
 	return 0;
 }
 
+static bool is_hung_up(int fd)
+{
+	struct pollfd pfd = {.fd = fd, .events = 0};
+
+	return poll(&pfd, 1, 0) != 0; /* POLLHUP and POLLERR come unasked */
+}
+
+/*
+ * The kernel keeps the pidfd of who connected. Where it is older, the number is looked up now, and holds only if
+ * the connection is still there afterwards: a process that has gone would have closed it.
+ */
+static int watch_connected_process(struct peer *peer, int fd)
+{
+	socklen_t len = sizeof(peer->pidfd);
+
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &peer->pidfd, &len)) {
+		peer->start_time = start_time_of(peer->pid);
+		if (!peer_is_alive(peer))
+			peer->start_time = 0; /* perhaps of another with this number */
+		return 0;
+	}
+	peer->pidfd = -1;
+	if (errno == ESRCH || errno == ENODATA || errno == EINVAL) /* it has gone, and was reaped */
+		return 0;
+	if (errno != ENOPROTOOPT)
+		return -errno;
+	int rc = watch_process(peer);
+	if (!rc && peer->pidfd >= 0 && is_hung_up(fd)) {
+		(void)close(peer->pidfd);
+		peer->pidfd = -1;
+		peer->start_time = 0;
+	}
+	return rc;
+}
+
 int peer_identify(struct peer *peer, int fd)
 {
 	struct ucred cred;
@@ -79,7 +132,9 @@ int peer_identify(struct peer *peer, int fd)
 	peer->gid = cred.gid;
 	int rc = groups_of(peer, fd);
 	if (!rc)
-		rc = watch_process(peer);
+		rc = label_of(peer, fd);
+	if (!rc)
+		rc = watch_connected_process(peer, fd);
 	if (rc)
 		peer_clear(peer);
 	return rc;
@@ -103,6 +158,13 @@ bool peer_is_alive(const struct peer *peer)
 	return peer->pidfd >= 0 && poll(&pfd, 1, 0) == 0;
 }
 
+int peer_kill(const struct peer *peer)
+{
+	if (peer->pidfd < 0)
+		return -ESRCH;
+	return pidfd_send_signal(peer->pidfd, SIGKILL, NULL, 0) ? -errno : 0;
+}
+
 bool peer_same_process(const struct peer *a, const struct peer *b)
 {
 	return a->pid == b->pid && a->uid == b->uid && a->start_time == b->start_time;
@@ -124,5 +186,6 @@ void peer_clear(struct peer *peer)
 	if (peer->pidfd >= 0)
 		(void)close(peer->pidfd);
 	free(peer->groups);
+	free(peer->label);
 	*peer = (struct peer){.pidfd = -1};
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "label.h"
+#include "log.h"
 #include "text.h"
 
 enum { ITEM_BYTES = 256 };
@@ -46,13 +48,20 @@ static const struct {
 	{PROTO_CERTIFICATE, EVERY},
 	{PROTO_AUDIT_VERIFY_HEAD, AUDITOR | SECURITY},
 	{PROTO_CUSTODY_CHANGE, SECURITY},
+	{PROTO_DESTROY_EMERGENCY, SECURITY},
+	{PROTO_REQUEST_LIST, EVERY},
+	{PROTO_REQUEST_APPROVE, SECURITY},
+	{PROTO_REQUEST_CANCEL, SECURITY},
+	{PROTO_ZEROIZE, SECURITY},
 };
+
+static const struct destroy_rules rules_unsaid = {.approval = -1, .delay_s = -1};
 
 void policy_set_default(struct policy *policy, uid_t self)
 {
 	struct principal_list both = {.items = {{false, 0}, {false, self}}, .count = 2};
 
-	*policy = (struct policy){.fetch = both};
+	*policy = (struct policy){.fetch = both, .rules = rules_unsaid};
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		policy->roles[i] = both;
 }
@@ -157,11 +166,12 @@ static const struct level_policy *find_level(const struct policy *policy, const 
 	return NULL;
 }
 
-struct principal_list *policy_level_fetch(struct policy *policy, const char *level)
+/* The level's row, added if there is none yet. */
+static struct level_policy *own_row(struct policy *policy, const char *level)
 {
 	const struct level_policy *found = find_level(policy, level);
 	if (found)
-		return &policy->levels[found - policy->levels].fetch;
+		return &policy->levels[found - policy->levels];
 	if (policy->level_count == LEVEL_POLICIES_MAX)
 		return NULL;
 	struct level_policy *more =
@@ -170,11 +180,39 @@ struct principal_list *policy_level_fetch(struct policy *policy, const char *lev
 		return NULL;
 	policy->levels = more;
 	struct level_policy *row = &more[policy->level_count];
-	*row = (struct level_policy){0};
+	*row = (struct level_policy){.rules = rules_unsaid};
 	if (text_copy(row->level, sizeof(row->level), level))
 		return NULL;
 	policy->level_count++;
-	return &row->fetch;
+	return row;
+}
+
+struct principal_list *policy_level_fetch(struct policy *policy, const char *level)
+{
+	struct level_policy *row = own_row(policy, level);
+
+	return row ? &row->fetch : NULL;
+}
+
+struct destroy_rules *policy_rules_of(struct policy *policy, const char *level)
+{
+	struct level_policy *row = level ? own_row(policy, level) : NULL;
+
+	if (!level)
+		return &policy->rules;
+	return row ? &row->rules : NULL;
+}
+
+struct destroy_rules policy_destroy_rules(const struct policy *policy, const char *level)
+{
+	const struct level_policy *own = find_level(policy, level);
+	struct destroy_rules rules = own ? own->rules : rules_unsaid;
+
+	if (rules.approval < 0)
+		rules.approval = policy->rules.approval > 0;
+	if (rules.delay_s < 0)
+		rules.delay_s = policy->rules.delay_s > 0 ? policy->rules.delay_s : 0;
+	return rules;
 }
 
 static bool list_has(const struct principal_list *list, const struct peer *peer)
@@ -207,11 +245,29 @@ bool policy_allows(unsigned roles, uint16_t request_type)
 	return false;
 }
 
-bool policy_may_fetch(const struct policy *policy, const struct peer *peer, const char *level)
+char **policy_label_of(struct policy *policy, const char *level)
+{
+	struct level_policy *row = level ? own_row(policy, level) : NULL;
+
+	if (!level)
+		return &policy->label;
+	return row ? &row->label : NULL;
+}
+
+const char *policy_label(const struct policy *policy, const char *level)
 {
 	const struct level_policy *own = find_level(policy, level);
 
-	return list_has(own ? &own->fetch : &policy->fetch, peer);
+	return own && own->label ? own->label : policy->label;
+}
+
+bool policy_may_fetch(const struct policy *policy, const struct peer *peer, const char *level)
+{
+	const struct level_policy *own = find_level(policy, level);
+	const char *label = policy_label(policy, level);
+
+	return list_has(own ? &own->fetch : &policy->fetch, peer) &&
+	       (!label || label_dominates(peer->label, label));
 }
 
 bool policy_may_fetch_any(const struct policy *policy, const struct peer *peer)
@@ -225,8 +281,25 @@ bool policy_may_fetch_any(const struct policy *policy, const struct peer *peer)
 	return false;
 }
 
+void policy_check_labels(const struct policy *policy)
+{
+	if (label_is_enabled())
+		return;
+	if (policy->label)
+		log_warning("every level has a label, and SELinux is off: nobody gets their keys");
+	for (size_t i = 0; i < policy->level_count; i++) {
+		if (policy->levels[i].label)
+			log_warning(
+				"level %s has a label, and SELinux is off: nobody gets its keys",
+				policy->levels[i].level);
+	}
+}
+
 void policy_clear(struct policy *policy)
 {
+	for (size_t i = 0; i < policy->level_count; i++)
+		free(policy->levels[i].label);
 	free(policy->levels);
-	*policy = (struct policy){0};
+	free(policy->label);
+	*policy = (struct policy){.rules = rules_unsaid};
 }

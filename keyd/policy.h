@@ -33,14 +33,26 @@ struct principal_list {
 	size_t count;
 };
 
+enum { DESTROY_DELAY_S_MAX = 30 * 24 * 3600 };
+
+/* What stands between asking to destroy and destroying. */
+struct destroy_rules {
+	int approval; /* 1: a second security administrator has to agree; 0; -1: not said */
+	int delay_s;  /* from then on; -1: not said */
+};
+
 struct level_policy {
 	char level[PROTO_LEVEL_BYTES];
 	struct principal_list fetch;
+	char *label;                /* owned; NULL: not said */
+	struct destroy_rules rules; /* over those for every level */
 };
 
 struct policy {
 	struct principal_list roles[ROLE_COUNT];
 	struct principal_list fetch; /* for levels without a row in levels */
+	char *label; /* owned; this and the next: for what a level's row does not say */
+	struct destroy_rules rules;
 	struct level_policy *levels; /* owned */
 	size_t level_count;
 };
@@ -61,16 +73,32 @@ int policy_add(struct principal_list *list, const char *text, char *bad, size_t 
 /* The level's own fetch list, made empty if it has none yet. NULL when there are too many. */
 struct principal_list *policy_level_fetch(struct policy *policy, const char *level);
 
+/* Where the rules of level are kept, or those of every level (NULL). NULL when there are too many. */
+struct destroy_rules *policy_rules_of(struct policy *policy, const char *level);
+
+/* What holds for destroying level or a volume of it; nothing is left unsaid. */
+struct destroy_rules policy_destroy_rules(const struct policy *policy, const char *level);
+
 /* The roles of peer, as a set of enum role. */
 unsigned policy_roles(const struct policy *policy, const struct peer *peer);
 
 /* True when one of the roles may send admin requests of this type. */
 bool policy_allows(unsigned roles, uint16_t request_type);
 
+/* Where the label that a peer needs for level is kept, or for every level (NULL). NULL when there are too many. */
+char **policy_label_of(struct policy *policy, const char *level);
+
+/* The label that a peer's has to dominate (label.h); NULL: none. */
+const char *policy_label(const struct policy *policy, const char *level);
+
+/* True when the lists name peer and its label, where one is needed, dominates the level's. */
 bool policy_may_fetch(const struct policy *policy, const struct peer *peer, const char *level);
 
 /* True when there may be a level whose keys peer may fetch. */
 bool policy_may_fetch_any(const struct policy *policy, const struct peer *peer);
+
+/* Warns of labels that nobody can have, because SELinux is off. */
+void policy_check_labels(const struct policy *policy);
 
 void policy_clear(struct policy *policy);
 

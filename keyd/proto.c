@@ -88,6 +88,8 @@ static const struct field volume_create[] = {
 static const struct field volume_id[] = {STRING(volume_id.id)};
 static const struct field certificate[] = {STRING(certificate.name)};
 static const struct field audit_head[] = {U64(audit_head.seq), STRING(audit_head.hash)};
+static const struct field emergency[] = {STRING(emergency.level), STRING(emergency.id)};
+static const struct field request[] = {STRING(request.id)};
 static const struct field volume_header[] = {
 	U64(volume_header.header_bytes), STRING(volume_header.uuid)};
 static const struct field text[] = {U32(text.len), BYTES(text.bytes, text.len)};
@@ -136,6 +138,11 @@ static const struct message messages[] = {
 	MESSAGE(CERTIFICATE, certificate),
 	MESSAGE(AUDIT_VERIFY_HEAD, audit_head),
 	MESSAGE(CUSTODY_CHANGE, init_passphrase),
+	MESSAGE(DESTROY_EMERGENCY, emergency),
+	MESSAGE_BARE(REQUEST_LIST),
+	MESSAGE(REQUEST_APPROVE, request),
+	MESSAGE(REQUEST_CANCEL, request),
+	MESSAGE_BARE(ZEROIZE),
 	MESSAGE(REPLY, reply),
 	MESSAGE(TEXT, text),
 	MESSAGE(VOLUME_HEADER, volume_header),

@@ -27,9 +27,10 @@ enum {
 	PROTO_PATH_BYTES = 4096,
 	PROTO_CUSTODY_BYTES = 16,
 	PROTO_PASSPHRASE_BYTES = 512,
-	PROTO_HASH_BYTES = 72,     /* SHA-256 in hexadecimal digits */
-	PROTO_MESSAGE_BYTES = 512, /* one line for people: what, and what to do */
-	PROTO_TEXT_BYTES = 4096,   /* one chunk of a JSON document */
+	PROTO_HASH_BYTES = 72,       /* SHA-256 in hexadecimal digits */
+	PROTO_REQUEST_ID_BYTES = 16, /* of a request to destroy: 8 hexadecimal digits */
+	PROTO_MESSAGE_BYTES = 512,   /* one line for people: what, and what to do */
+	PROTO_TEXT_BYTES = 4096,     /* one chunk of a JSON document */
 	PROTO_WIRE_BYTES_MAX = 8192,
 };
 
@@ -71,6 +72,12 @@ enum proto_type {
 	PROTO_AUDIT_VERIFY_HEAD = 51, /* a  AUDIT_VERIFY, and this record must be in the log */
 	PROTO_CUSTODY_CHANGE =
 		61, /* a  a new root key, maybe in another custody; PROGRESS* come first */
+
+	PROTO_DESTROY_EMERGENCY = 52, /* a  without approval and delay */
+	PROTO_REQUEST_LIST = 53,      /* a  what waits for approval or for its time */
+	PROTO_REQUEST_APPROVE = 54,   /* a */
+	PROTO_REQUEST_CANCEL = 55,    /* a */
+	PROTO_ZEROIZE = 56,           /* a  every key of the store at once */
 
 	PROTO_REPLY = 64,    /* k  ends the answer */
 	PROTO_TEXT,          /* k  a chunk of the JSON answer */
@@ -192,6 +199,15 @@ struct proto_audit_head {
 	char hash[PROTO_HASH_BYTES];
 };
 
+struct proto_emergency { /* one of the two is empty */
+	char level[PROTO_LEVEL_BYTES];
+	char id[PROTO_PATH_BYTES]; /* of a volume: UUID or absolute path */
+};
+
+struct proto_request { /* REQUEST_APPROVE, REQUEST_CANCEL */
+	char id[PROTO_REQUEST_ID_BYTES];
+};
+
 struct proto_volume_header {
 	uint64_t header_bytes; /* length of the memfd that comes with this message */
 	char uuid[PROTO_UUID_BYTES];
@@ -227,6 +243,8 @@ struct proto_msg {
 		struct proto_volume_id volume_id;
 		struct proto_certificate certificate;
 		struct proto_audit_head audit_head;
+		struct proto_emergency emergency;
+		struct proto_request request;
 		struct proto_volume_header volume_header;
 		struct proto_text text;
 		struct proto_key key;

@@ -24,6 +24,8 @@ enum record_kind {
 	RECORD_VOLUME_KEY,    /* sealed under its level's key; body: the path */
 	RECORD_TOMBSTONE, /* no key, sealed under the root key; body: what was destroyed, JSON */
 	RECORD_INTENT,    /* no key, sealed under the root key; body: draft certificate, JSON */
+	/* no key, sealed under the root key; body: who asked to destroy, JSON */
+	RECORD_REQUEST = 8,
 	/* keys/ of the store, sealed under the root key; bodies: JSON, see serverkeys.c */
 	RECORD_AUDIT_KEY = 16,   /* HMAC-SHA-256 */
 	RECORD_SIGNING_KEY = 17, /* Ed25519 */
@@ -36,7 +38,7 @@ enum record_kind {
 enum { RECORD_FORMAT_FIRST = 1, RECORD_FORMAT_KEYED = 2 };
 
 enum record_state {
-	RECORD_ACTIVE = 1,
+	RECORD_ACTIVE = 1, /* of requests, too */
 	RECORD_SUSPENDED,
 	RECORD_DESTROYED, /* of tombstones */
 	RECORD_REVOKING,  /* of intents: consumers may still hold keys */

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "revocation.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "clock.h"
 #include "log.h"
+
+enum {
+	KILLED_MS = 5000
+}; /* for the end of processes; one in the middle of I/O may take its time */
 
 static struct revocation_target *find_target(
 	struct revocation *rev, const struct consumer *consumer)
@@ -148,17 +153,22 @@ void revocation_on_exit(struct keyd *keyd, struct consumer *consumer)
 	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
 		struct revocation_target *target = find_target(rev, consumer);
 		if (target)
-			answer(target, CERTIFICATE_EXITED, 0);
+			answer(target, target->killed ? CERTIFICATE_KILLED : CERTIFICATE_EXITED, 0);
 	}
 }
 
-void revocation_on_close(struct keyd *keyd, struct consumer *consumer)
+bool revocation_on_close(struct keyd *keyd, struct consumer *consumer)
 {
+	bool waits = false;
+
 	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
 		struct revocation_target *target = find_target(rev, consumer);
-		if (target && !consumer_holds(consumer, &rev->scope))
+		if (target && target->killed)
+			waits = true;
+		else if (target && !consumer_holds(consumer, &rev->scope))
 			remove_target(rev, target);
 	}
+	return waits;
 }
 
 static bool all_answered(const struct revocation *rev)
@@ -180,9 +190,65 @@ bool revocation_under_way(const struct keyd *keyd, const struct volume *volume)
 	return false;
 }
 
+static void record_kill(
+	struct keyd *keyd, const struct revocation *rev, const struct peer *peer, int rc)
+{
+	char detail[64];
+
+	log_warning("tgtd pid %d uid %u does not answer: %s", (int)peer->pid, (unsigned)peer->uid,
+		rc ? strerror(-rc) : "killed");
+	(void)snprintf(detail, sizeof(detail), "pid %d uid %u does not answer", (int)peer->pid,
+		(unsigned)peer->uid);
+	if (audit_append(&keyd->audit,
+		    &(struct audit_event){.event = "kill",
+			    .level = rev->scope.level->name,
+			    .volume = rev->scope.volume ? rev->scope.volume->uuid : NULL,
+			    .detail = detail,
+			    .result = rc ? "failed" : "ok"}))
+		log_error("that a tgtd was killed is not in the audit log");
+}
+
+static void kill_target(struct keyd *keyd, struct revocation *rev, struct revocation_target *target)
+{
+	const struct peer *peer = &target->consumer->session.peer;
+
+	int rc = peer_kill(peer);
+	if (rc == -ESRCH) {
+		answer(target, CERTIFICATE_EXITED, 0);
+		return;
+	}
+	target->killed = !rc;
+	target->unkilled = rc != 0;
+	if (rc && !rev->kill_error)
+		rev->kill_error = rc;
+	record_kill(keyd, rev, peer, rc);
+}
+
+/* The time is up: those that did not answer are killed, and have some more time to end. */
+static void kill_silent(struct keyd *keyd, struct revocation *rev, int64_t now_ms)
+{
+	if (!rev->kill_silent || rev->killing)
+		return;
+	rev->killing = true;
+	for (size_t i = 0; i < rev->target_count; i++) {
+		if (!rev->targets[i].answered)
+			kill_target(keyd, rev, &rev->targets[i]);
+	}
+	rev->deadline_ms = now_ms + KILLED_MS;
+}
+
+static bool only_unkilled_left(const struct revocation *rev)
+{
+	for (size_t i = 0; i < rev->target_count; i++) {
+		if (!rev->targets[i].answered && !rev->targets[i].unkilled)
+			return false;
+	}
+	return rev->killing;
+}
+
 static bool can_end(const struct keyd *keyd, const struct revocation *rev, int64_t now_ms)
 {
-	if (now_ms >= rev->deadline_ms)
+	if (now_ms >= rev->deadline_ms || only_unkilled_left(rev))
 		return true;
 	return now_ms >= settled_ms(keyd, rev) && all_answered(rev);
 }
@@ -205,6 +271,8 @@ int64_t revocation_tick(struct keyd *keyd, int64_t now_ms)
 	int64_t next_ms = 0;
 
 	for (struct revocation **link = &keyd->revocations; *link;) {
+		if (now_ms >= (*link)->deadline_ms)
+			kill_silent(keyd, *link, now_ms);
 		if (can_end(keyd, *link, now_ms)) {
 			end(keyd, link);
 			continue;

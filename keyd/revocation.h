@@ -19,6 +19,8 @@ struct revocation_target {
 	struct consumer *consumer; /* NULL once answered is true */
 	struct peer peer;          /* who it is, for the report; owns nothing */
 	bool answered;
+	bool killed;   /* it did not answer in time; its end is waited for */
+	bool unkilled; /* nor could keyd end it: nothing more is waited for */
 	enum certificate_answer answer;
 	uint32_t wiped;
 	bool scrubs; /* consumer.h, when it acknowledged */
@@ -29,6 +31,9 @@ struct revocation {
 	uint16_t type; /* PROTO_REVOKE or PROTO_RESTORE */
 	struct scope scope;
 	enum proto_reason reason;
+	bool kill_silent; /* end those that do not answer in time */
+	bool killing;     /* that has been done; deadline_ms is for their end now */
+	int kill_error;   /* the first that could not be ended: 0 or -errno */
 	uint32_t serial;
 	int64_t deadline_ms;
 	struct revocation_target targets[2 * SESSIONS_MAX];
@@ -37,7 +42,10 @@ struct revocation {
 	void (*done)(struct keyd *keyd, struct revocation *rev);
 };
 
-/* Sends rev's type to every consumer that said HELLO and may hold such keys. rev's type, scope, reason and done are set. */
+/*
+ * Sends rev's type to every consumer that said HELLO and may hold such keys. rev's type, scope, reason, kill_silent
+ * and done are set.
+ */
 void revocation_start(struct keyd *keyd, struct revocation *rev);
 
 /* A consumer said HELLO while revocations are under way: it is told too. */
@@ -59,8 +67,11 @@ bool revocation_under_way(const struct keyd *keyd, const struct volume *volume);
 /* The consumer's process has ended, and its keys with it. */
 void revocation_on_exit(struct keyd *keyd, struct consumer *consumer);
 
-/* The consumer closed its connection: those that it cannot hold a key of do not wait for it. */
-void revocation_on_close(struct keyd *keyd, struct consumer *consumer);
+/*
+ * The consumer closed its connection: those that it cannot hold a key of do not wait for it. True: one waits for
+ * the end of its process, which was killed.
+ */
+bool revocation_on_close(struct keyd *keyd, struct consumer *consumer);
 
 /* Ends the revocations that can end. The next moment to call it in ms of clock_now_ms(), 0: none. */
 int64_t revocation_tick(struct keyd *keyd, int64_t now_ms);

@@ -16,10 +16,12 @@
 #include "destroy.h"
 #include "listener.h"
 #include "log.h"
+#include "pending.h"
 #include "places.h"
 #include "policy.h"
 #include "revocation.h"
 #include "sandbox.h"
+#include "zeroize.h"
 
 enum {
 	GREETING_MS = 10 * 1000, /* for the first message of a connection */
@@ -206,11 +208,13 @@ static int tick(struct server *server)
 		}
 		soonest(&next_ms, session->deadline_ms);
 	}
+	soonest(&next_ms, pending_tick(keyd, now_ms));
 	soonest(&next_ms, revocation_tick(keyd, now_ms));
 	bool more = destroy_step(keyd);
+	more = zeroize_step(keyd) || more;
 	reap(keyd);
 	/* Both may have started or ended something: look again at once. */
-	if (more || (keyd->destroys && !keyd->revocations))
+	if (more || ((keyd->destroys || keyd->zeroize) && !keyd->revocations))
 		return 0;
 	if (server->accept_again_ms > now_ms)
 		soonest(&next_ms, server->accept_again_ms);
@@ -275,6 +279,8 @@ static void stop(struct keyd *keyd)
 	(void)revocation_tick(keyd, clock_now_ms());
 	keyd->revocations = NULL; /* the rest are parts of destructions */
 	destroy_forget_all(keyd);
+	zeroize_forget(keyd);
+	pending_forget_all(keyd);
 	for (size_t i = 0; i < keyd->session_count; i++) {
 		struct session *session = keyd->sessions[i];
 		if (session->fd >= 0)
@@ -320,6 +326,8 @@ int server_run(struct keyd *keyd)
 		rc = sandbox_enter(&keyd->config);
 	if (!rc) {
 		destroy_resume_all(keyd);
+		pending_load_all(keyd);
+		zeroize_resume(keyd);
 		log_info("ready: %s for tgtd, %s for keyadm", keyd->config.socket,
 			keyd->config.admin_socket);
 		(void)sd_notify(0, "READY=1");

@@ -238,35 +238,48 @@ void serverkeys_end(struct keyd *keyd)
 	keyd->signer = (struct signature_public){0};
 }
 
-static int sign(const struct keystore *ks, const char *text, char value[SIGNATURE_TEXT_BYTES])
+int serverkeys_copy(const struct keyd *keyd, uint8_t **key)
 {
 	struct record rec = {0};
 
-	uint8_t *key = secret_alloc(KEY_BYTES);
-	if (!key)
+	*key = secret_alloc(KEY_BYTES);
+	if (!*key)
 		return -errno;
-	int rc = read_key(ks, SIGNING_KEY_FILE, RECORD_SIGNING_KEY, &rec, key);
+	int rc = read_key(&keyd->store, SIGNING_KEY_FILE, RECORD_SIGNING_KEY, &rec, *key);
 	record_clear(&rec);
-	if (!rc)
-		rc = signature_make(key, text, strlen(text), value);
-	secret_free(key);
+	if (rc) {
+		secret_free(*key);
+		*key = NULL;
+	}
 	return rc;
 }
 
-int serverkeys_sign(const struct keyd *keyd, struct json_object *document)
+int serverkeys_sign_with(const uint8_t *key, const char *id, struct json_object *document)
 {
 	char value[SIGNATURE_TEXT_BYTES];
 
 	const char *text = json_object_to_json_string_ext(
 		document, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	int rc = text ? sign(&keyd->store, text, value) : -ENOMEM;
+	int rc = text ? signature_make(key, text, strlen(text), value) : -ENOMEM;
 	if (rc)
 		return rc;
 	struct json_object *signature = json_object_new_object();
 	if (json_add_string(signature, "algorithm", SIGNATURE_ALGORITHM) &&
-		json_add_string(signature, "key_id", keyd->signer.id) &&
+		json_add_string(signature, "key_id", id) &&
 		json_add_string(signature, "value", value))
 		return json_add(document, "signature", signature) ? 0 : -ENOMEM;
 	json_object_put(signature);
 	return -ENOMEM;
+}
+
+int serverkeys_sign(const struct keyd *keyd, struct json_object *document)
+{
+	uint8_t *key;
+
+	int rc = serverkeys_copy(keyd, &key);
+	if (rc)
+		return rc;
+	rc = serverkeys_sign_with(key, keyd->signer.id, document);
+	secret_free(key);
+	return rc;
 }

@@ -28,6 +28,16 @@ int serverkeys_begin(struct keyd *keyd) __attribute__((warn_unused_result));
 /* The reverse, before the store is locked again. */
 void serverkeys_end(struct keyd *keyd);
 
+/*
+ * The signing key in secret memory, freed by the caller: for a document that is finished when the store's
+ * root key is gone. 0 or -errno.
+ */
+int serverkeys_copy(const struct keyd *keyd, uint8_t **key) __attribute__((warn_unused_result));
+
+/* As serverkeys_sign(), with the key of that id. */
+int serverkeys_sign_with(const uint8_t *key, const char *id, struct json_object *document)
+	__attribute__((warn_unused_result));
+
 /* Adds "signature" to the document, its last member. 0 or -errno. */
 int serverkeys_sign(const struct keyd *keyd, struct json_object *document)
 	__attribute__((warn_unused_result));

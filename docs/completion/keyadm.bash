@@ -6,15 +6,21 @@ _keyadm_levels()
 	keyadm level list 2>/dev/null | awk 'NR > 1 { print $1 }'
 }
 
+_keyadm_requests()
+{
+	keyadm requests 2>/dev/null | awk '/^[0-9a-f]/ { print $1 }'
+}
+
 _keyadm_words()
 {
 	case "$1" in
-	'') echo 'init unlock custody status level volume certificate audit' ;;
+	'') echo 'init unlock custody status level volume requests approve cancel zeroize certificate audit' ;;
 	'custody') echo 'change' ;;
 	'level') echo 'create list show suspend resume destroy' ;;
 	'volume') echo 'create list show key destroy' ;;
 	'certificate') echo 'show key verify' ;;
 	'certificate show') _keyadm_levels ;;
+	'approve' | 'cancel') _keyadm_requests ;;
 	'level show' | 'level suspend' | 'level resume' | 'level destroy') _keyadm_levels ;;
 	esac
 }
@@ -25,7 +31,8 @@ _keyadm_options()
 	'init') echo '--custody --pin --passphrase-fd' ;;
 	'custody change') echo '--custody --pin --passphrase-fd' ;;
 	'unlock') echo '--passphrase-fd' ;;
-	'level destroy' | 'volume destroy') echo '--yes' ;;
+	'level destroy' | 'volume destroy') echo '--yes --emergency' ;;
+	'zeroize') echo '--all --yes --config --state' ;;
 	'volume create') echo '--level --size --sector-size --cipher --force' ;;
 	'volume list') echo '--level' ;;
 	'volume key') echo '--out' ;;
@@ -44,7 +51,7 @@ _keyadm_value()
 	--custody) echo 'file passphrase tpm2 pkcs11' ;;
 	--sector-size) echo '512 4096' ;;
 	--cipher) echo 'aes-cbc-essiv:sha256 aes-xts-plain64' ;;
-	--size | --out | --admin-socket | --passphrase-fd | --head | --key) ;;
+	--size | --out | --admin-socket | --passphrase-fd | --head | --key | --config | --state) ;;
 	*) return 1 ;;
 	esac
 }
@@ -54,7 +61,7 @@ _keyadm()
 	local cur="${COMP_WORDS[COMP_CWORD]}" command='' i values
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "${COMP_WORDS[i]}" in
-		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket | --passphrase-fd | --head | --key) ((i++)) ;;
+		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket | --passphrase-fd | --head | --key | --config | --state) ((i++)) ;;
 		-*) ;;
 		*) command+="${command:+ }${COMP_WORDS[i]}" ;;
 		esac

@@ -152,6 +152,72 @@ static void a_whole_file_is_read(void **state)
 	assert_false(policy_may_fetch(&config.policy, &tgtd, "closed"));
 }
 
+static struct destroy_rules rules_of(const char *level)
+{
+	return policy_destroy_rules(&config.policy, level);
+}
+
+static void without_settings_a_destroy_is_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(rules_of("any").approval, 0);
+	assert_int_equal(rules_of("any").delay_s, 0);
+	assert_true(config.emergency);
+	assert_false(config.kill_unresponsive);
+	assert_int_equal(config.approval_timeout_s, 3600);
+	assert_int_equal(read_text("[levels]\nfetch = 0\n[level a]\nfetch = 1\n"), 0);
+	assert_int_equal(rules_of("any").approval, 0);
+	assert_int_equal(rules_of("a").delay_s, 0);
+}
+
+/* Unlike the list of who may fetch, what a level does not say is taken from [levels], wherever that stands. */
+static void rules_of_a_level_go_over_those_of_all(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[level quick]\n"
+				   "destroy-approval = no\n"
+				   "destroy-delay = 0\n"
+				   "[level slow]\n"
+				   "destroy-delay = 86400\n"
+				   "[keyd]\n"
+				   "approval-timeout = 60\n"
+				   "emergency = no\n"
+				   "kill-unresponsive = yes\n"
+				   "[levels]\n"
+				   "destroy-approval = yes\n"
+				   "destroy-delay = 7\n"
+				   "[level listed]\n"
+				   "fetch = 1\n"),
+		0);
+	assert_false(config.emergency);
+	assert_true(config.kill_unresponsive);
+	assert_int_equal(config.approval_timeout_s, 60);
+	assert_int_equal(rules_of("any").approval, 1);
+	assert_int_equal(rules_of("any").delay_s, 7);
+	assert_int_equal(rules_of("listed").approval, 1);
+	assert_int_equal(rules_of("listed").delay_s, 7);
+	assert_int_equal(rules_of("quick").approval, 0);
+	assert_int_equal(rules_of("quick").delay_s, 0);
+	assert_int_equal(rules_of("slow").approval, 1);
+	assert_int_equal(rules_of("slow").delay_s, 86400);
+}
+
+static void labels_go_over_those_of_all(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[level top]\n"
+				   "label = system_u:object_r:level_t:s3\n"
+				   "[levels]\n"
+				   "label = system_u:object_r:level_t:s0\n"
+				   "[level listed]\n"
+				   "fetch = 1\n"),
+		0);
+	assert_string_equal(policy_label(&config.policy, "top"), "system_u:object_r:level_t:s3");
+	assert_string_equal(policy_label(&config.policy, "listed"), "system_u:object_r:level_t:s0");
+	assert_refused("[levels]\nlabel =\n", 2, "no SELinux context");
+	assert_refused("[level a]\nlabel = a:b:c:s0\nlabel = a:b:c:s1\n", 3, "twice");
+}
+
 static void an_empty_file_allows_nobody_anything(void **state)
 {
 	const struct peer root = {.uid = 0}, self = {.uid = 1000};
@@ -189,6 +255,14 @@ static void values_out_of_range_are_refused(void **state)
 	assert_refused("[keyd]\nrevoke-timeout = 601\n", 2, "revoke-timeout");
 	assert_refused("[keyd]\nrevoke-timeout = 5s\n", 2, "revoke-timeout");
 	assert_refused("[keyd]\nlog-level = loud\n", 2, "log-level");
+	assert_refused("[keyd]\napproval-timeout = 0\n", 2, "approval-timeout");
+	assert_refused("[keyd]\nemergency = maybe\n", 2, "emergency 'maybe' is not yes or no");
+	assert_refused("[keyd]\nkill-unresponsive = 1\n", 2, "kill-unresponsive");
+	assert_refused("[levels]\ndestroy-approval =\n", 2, "destroy-approval");
+	assert_refused("[levels]\ndestroy-delay = -1\n", 2, "destroy-delay");
+	assert_refused("[level a]\ndestroy-delay = 9999999\n", 2, "destroy-delay");
+	assert_refused("[level a]\ndestroy-delay = 1\ndestroy-delay = 2\n", 3, "twice");
+	assert_refused("[levels]\ndestroy-approval = no\ndestroy-approval = yes\n", 3, "twice");
 	assert_refused("[keyd]\nstate = relative\n", 2, "absolute");
 	assert_refused("[keyd]\nstate = /a\nstate = /b\n", 3, "twice");
 }
@@ -227,6 +301,9 @@ int main(void)
 		CONFIG_TEST(without_a_file_the_defaults_hold),
 		CONFIG_TEST(devices_that_keep_the_root_key_are_read),
 		CONFIG_TEST(a_whole_file_is_read),
+		CONFIG_TEST(without_settings_a_destroy_is_at_once),
+		CONFIG_TEST(rules_of_a_level_go_over_those_of_all),
+		CONFIG_TEST(labels_go_over_those_of_all),
 		CONFIG_TEST(an_empty_file_allows_nobody_anything),
 		CONFIG_TEST(what_is_not_understood_is_refused_with_its_line),
 		CONFIG_TEST(values_out_of_range_are_refused),

@@ -62,6 +62,11 @@ static void each_role_may_do_what_it_is_for_and_nothing_else(void **state)
 		{PROTO_CERTIFICATE, true, true, true},
 		{PROTO_AUDIT_VERIFY_HEAD, true, false, true},
 		{PROTO_CUSTODY_CHANGE, true, false, false},
+		{PROTO_DESTROY_EMERGENCY, true, false, false},
+		{PROTO_REQUEST_LIST, true, true, true},
+		{PROTO_REQUEST_APPROVE, true, false, false},
+		{PROTO_REQUEST_CANCEL, true, false, false},
+		{PROTO_ZEROIZE, true, false, false},
 	};
 	size_t requests = 0;
 
@@ -143,6 +148,30 @@ static void a_level_with_a_list_of_its_own_has_only_that(void **state)
 	assert_ptr_equal(policy_level_fetch(&policy, "secret"), &policy.levels[0].fetch);
 }
 
+/* This machine has no SELinux, or the labels here mean nothing to its policy: either way nobody has the right one. */
+static void a_label_that_cannot_be_judged_is_denied(void **state)
+{
+	struct peer peer = {.uid = 5};
+	char label[] = "nobody_u:nobody_r:nobody_t:s15:c0.c1023";
+
+	(void)state;
+	allow(&policy.fetch, "5");
+	allow(policy_level_fetch(&policy, "open"), "5");
+	allow(policy_level_fetch(&policy, "labelled"), "5");
+	assert_true(policy_may_fetch(&policy, &peer, "labelled"));
+	*policy_label_of(&policy, "labelled") = strdup("nobody_u:nobody_r:nobody_t:s0");
+	assert_false(policy_may_fetch(&policy, &peer, "labelled"));
+	peer.label = label;
+	assert_false(policy_may_fetch(&policy, &peer, "labelled"));
+	assert_true(policy_may_fetch(&policy, &peer, "open"));
+	assert_true(policy_may_fetch(&policy, &peer, "other"));
+	/* One for every level holds for those that have a section without one. */
+	*policy_label_of(&policy, NULL) = strdup("nobody_u:nobody_r:nobody_t:s0");
+	assert_false(policy_may_fetch(&policy, &peer, "open"));
+	assert_false(policy_may_fetch(&policy, &peer, "other"));
+	assert_string_equal(policy_label(&policy, "other"), "nobody_u:nobody_r:nobody_t:s0");
+}
+
 static void what_is_no_user_or_group_is_refused_by_name(void **state)
 {
 	char bad[64];
@@ -183,6 +212,7 @@ int main(void)
 		POLICY_TEST(an_empty_policy_denies_root_too),
 		POLICY_TEST(lists_name_users_uids_groups_and_gids),
 		POLICY_TEST(a_level_with_a_list_of_its_own_has_only_that),
+		POLICY_TEST(a_label_that_cannot_be_judged_is_denied),
 		cmocka_unit_test(what_is_no_user_or_group_is_refused_by_name),
 		cmocka_unit_test(a_list_has_an_end),
 	};

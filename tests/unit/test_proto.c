@@ -84,6 +84,10 @@ static const struct row layout[] = {
 	ROW(CUSTODY_CHANGE, 16, 16, "string", init_passphrase, custody),
 	ROW(CUSTODY_CHANGE, 32, 4, "u32", init_passphrase, passphrase.len_bytes),
 	ROW(CUSTODY_CHANGE, 36, 512, "bytes", init_passphrase, passphrase.bytes),
+	ROW(DESTROY_EMERGENCY, 16, 64, "string", emergency, level),
+	ROW(DESTROY_EMERGENCY, 80, 4096, "string", emergency, id),
+	ROW(REQUEST_APPROVE, 16, 16, "string", request, id),
+	ROW(REQUEST_CANCEL, 16, 16, "string", request, id),
 	ROW(REPLY, 16, 4, "u32", reply, status),
 	ROW(REPLY, 20, 512, "string", reply, message),
 	ROW(TEXT, 16, 4, "u32", text, len),
@@ -96,7 +100,7 @@ static const struct row layout[] = {
 	ROW(PROGRESS, 20, 4, "u32", progress, total),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 38, TYPE_MAX = 100 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 43, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 
