@@ -7,15 +7,14 @@ from daemon import Failed
 from disk import Entries, Resize, Write
 
 # A call that changes files and is not understood below must not be overlooked: it ends the test.
-UNKNOWN = ("open,creat,writev,pwritev,pwritev2,rename,rename2,unlink,mkdir,rmdir,link,linkat,symlink,"
+UNKNOWN = ("open,creat,writev,pwritev,pwritev2,rename,unlink,mkdir,rmdir,link,linkat,symlink,"
            "symlinkat,truncate,copy_file_range,sendfile,splice,sync_file_range,io_uring_setup,dup,dup2,"
            "dup3")
 KNOWN = ("openat,close,lseek,write,pwrite64,fsync,fdatasync,renameat,renameat2,unlinkat,mkdirat,"
          "ftruncate,fallocate,sendmsg,sendto")
-IGNORED_UNKNOWN = "open creat dup dup2 dup3".split()  # harmless by themselves; their fd is unknown
 
 STRACE = ("strace", "-f", "-q", "-xx", "-s", "1048576", "--signal=none", "-e",
-          "trace=" + KNOWN + "," + UNKNOWN.replace("rename2,", ""))
+          "trace=" + KNOWN + "," + UNKNOWN)
 
 LINE = re.compile(r"^(\d+) +(\w+)\((.*)\) += (-?\d+)")
 UNFINISHED = re.compile(r"^(\d+) +(.*) <unfinished \.\.\.>$")
@@ -65,7 +64,7 @@ class Replay:
         if handler:
             return bool(handler(args, result))
         touched = args and args[0].isdigit() and int(args[0]) in self.files
-        if name not in IGNORED_UNKNOWN and (touched or self.names_ours(args)):
+        if touched or self.names_ours(args):
             raise Failed(f"keyd does what this test does not know: {name}({', '.join(args)[:80]})")
         return False
 
