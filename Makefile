@@ -26,7 +26,8 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c
 SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c session.c consumer.c holders.c \
 	revocation.c admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c answer.c \
-	inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
+	inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c keystore_export.c \
+	keystore_import.c package.c envelope.c recipients.c export_kind.c record.c wrap.c \
 	custody.c custody_file.c custody_passphrase.c stretch.c custody_tpm2.c tpm2.c rewrap.c \
 	luks_format.c suspend.c destroy.c erasure.c certificate.c ledger.c audit.c durable.c jsonhelp.c \
 	text.c log.c)

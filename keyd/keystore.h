@@ -12,6 +12,7 @@
  *   levels/NAME/destroyed                RECORD_TOMBSTONE: wins over any key that comes back
  *   levels/NAME/certificate.json
  *   levels/NAME/volumes/UUID.{intent,destroyed,certificate.json}
+ *   levels/NAME/before/                  the destroyed level that this one was (import)
  *   lock                                 flock(2): one keyd a store
  *
  * What is said about keys is held in memory, read and authenticated once; keys are not: they are

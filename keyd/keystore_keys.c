@@ -118,19 +118,26 @@ static int make_level_dirs(const struct keystore *ks, const char *name)
 	return rc;
 }
 
-static int write_level_key(
-	const struct keystore *ks, const char *level, const struct record *rec, const uint8_t *key)
+int store_write_level_key(
+	const struct keystore *ks, int dir_fd, const struct record *rec, const uint8_t *key)
 {
 	uint8_t *file = NULL;
 	size_t file_bytes;
 
-	int dir_fd = store_open_level_dir(ks, level);
-	if (dir_fd < 0)
-		return dir_fd;
 	int rc = record_seal(rec, ks->root, key, WRAP_KEY_BYTES, &file, &file_bytes);
 	if (!rc)
 		rc = durable_write(dir_fd, LEVEL_KEY_FILE, file, file_bytes);
 	free(file);
+	return rc;
+}
+
+static int write_level_key(
+	const struct keystore *ks, const char *level, const struct record *rec, const uint8_t *key)
+{
+	int dir_fd = store_open_level_dir(ks, level);
+	if (dir_fd < 0)
+		return dir_fd;
+	int rc = store_write_level_key(ks, dir_fd, rec, key);
 	(void)close(dir_fd);
 	return rc;
 }
@@ -230,7 +237,7 @@ static bool same_volume(const struct volume *volume, const struct record *rec)
 	       rec->data_offset_bytes == volume->data_offset_bytes;
 }
 
-static int read_volume_key(const struct keystore *ks, const struct volume *volume,
+int store_volume_key(const struct keystore *ks, const struct volume *volume,
 	const uint8_t *level_key, uint8_t *key)
 {
 	char name[STORE_NAME_BYTES], fingerprint[FINGERPRINT_BYTES];
@@ -262,7 +269,7 @@ int keystore_volume_key(struct keystore *ks, struct volume *volume, uint8_t *key
 		return -errno;
 	int rc = store_level_key(ks, volume->level->name, &level_rec, level_key);
 	if (!rc)
-		rc = read_volume_key(ks, volume, level_key, key);
+		rc = store_volume_key(ks, volume, level_key, key);
 	if (rc == -EBADMSG || rc == -ENOENT) {
 		volume->state = KEY_DAMAGED;
 		rc = -EBADMSG;
@@ -296,8 +303,8 @@ static struct volume *new_volume(struct level *level, const struct volume_spec *
 	return volume;
 }
 
-static int seal_volume(const struct volume *volume, const uint8_t *level_key, const uint8_t *key,
-	struct volume_draft *draft)
+int store_seal_volume(const struct volume *volume, const uint8_t *level_key, const uint8_t *key,
+	uint8_t **file, size_t *file_bytes)
 {
 	struct record rec = {
 		.kind = RECORD_VOLUME_KEY,
@@ -317,8 +324,7 @@ static int seal_volume(const struct volume *volume, const uint8_t *level_key, co
 	if (!rc)
 		rc = text_copy(rec.cipher, sizeof(rec.cipher), volume->cipher->name);
 	if (!rc)
-		rc = record_seal(&rec, level_key, key, volume->cipher->key_bytes, &draft->sealed,
-			&draft->sealed_bytes);
+		rc = record_seal(&rec, level_key, key, volume->cipher->key_bytes, file, file_bytes);
 	return rc;
 }
 
@@ -340,7 +346,8 @@ static int make_volume(
 	if (!rc)
 		rc = luks_format(&fmt, key, &draft->header_fd, &volume->data_offset_bytes);
 	if (!rc)
-		rc = seal_volume(volume, level_key, key, draft);
+		rc = store_seal_volume(
+			volume, level_key, key, &draft->sealed, &draft->sealed_bytes);
 	return rc;
 }
 

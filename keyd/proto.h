@@ -29,6 +29,7 @@ enum {
 	PROTO_PASSPHRASE_BYTES = 512,
 	PROTO_MESSAGE_BYTES = 512, /* one line for people: what, and what to do */
 	PROTO_TEXT_BYTES = 4096,   /* one chunk of a JSON document */
+	PROTO_EXPORT_ID_BYTES = 24,
 	PROTO_WIRE_BYTES_MAX = 8192,
 };
 
