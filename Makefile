@@ -25,19 +25,23 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c
 	report.c)
 SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c listener.c peer.c session.c consumer.c holders.c \
-	revocation.c admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c answer.c \
+	revocation.c admin.c policy.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c \
+	admin_export.c admin_import.c upload.c answer.c \
 	inventory.c unlock.c passphrase.c keystore.c keystore_load.c keystore_keys.c keystore_export.c \
 	keystore_import.c package.c envelope.c recipients.c export_kind.c record.c wrap.c \
 	custody.c custody_file.c custody_passphrase.c stretch.c custody_tpm2.c tpm2.c rewrap.c \
 	luks_format.c suspend.c destroy.c erasure.c certificate.c ledger.c audit.c durable.c jsonhelp.c \
 	text.c log.c)
 KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c \
-	keyadm_passphrase.c keyadm_destroy.c keyadm_format.c client.c passphrase.c text.c)
+	keyadm_export.c keyadm_import.c keyadm_cms.c shares.c export_kind.c keyadm_file.c \
+	keyadm_passphrase.c keyadm_destroy.c keyadm_exchange.c keyadm_format.c keyadm_ledger.c client.c \
+	passphrase.c text.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
-	libjson-c-dev libsystemd-dev libargon2-dev libbsd-dev libtss2-dev $(if $(IPSEC_MB),libipsec-mb-dev)
-DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
+	libjson-c-dev libsystemd-dev libargon2-dev libbsd-dev libgfshare-dev libtss2-dev \
+	$(if $(IPSEC_MB),libipsec-mb-dev)
+DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl libgfshare-bin python3 perl procps strace \
 	util-linux scdoc man-db clang-format cppcheck shellcheck spin qemu-system-x86 \
 	swtpm tpm2-tools libtss2-tcti-swtpm0
 # bench: the peers to compare with, and plots.
@@ -63,7 +67,7 @@ ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
 CRYPTO_LIBS := -lcrypto
 PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
 KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd
-KEYADM_LIBS := -lcrypto -ljson-c -lbsd
+KEYADM_LIBS := -lcrypto -ljson-c -lbsd -lgfshare
 
 # ---- Build ---------------------------------------------------------------------------------------
 
@@ -119,12 +123,12 @@ BENCH_TOOLS := $(OUT)/tests/cipher-speed $(OUT)/tests/slow-file
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
 UNIT_OBJECTS = $(filter-out $(TGT_OBJECTS), $(call pic,$(PLUGIN_SRC) $(SHARED_SRC) \
 	$(filter-out keyd/main.c,$(KEYD_SRC)) \
-	$(filter-out keyd/keyadm.c keyd/passphrase.c keyd/text.c,$(KEYADM_SRC)) \
+	$(filter-out keyd/keyadm.c keyd/passphrase.c keyd/text.c keyd/export_kind.c,$(KEYADM_SRC)) \
 	tests/bench/histogram.c tests/bench/mark.c))
 
 $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS) $(KEYADM_LIBS)
 
 # Before libunit.a, whose volume it replaces.
 $(addprefix $(OUT)/tests/,test_request test_request_now): $(call pie,tests/unit/fake_volume.c)

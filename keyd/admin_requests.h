@@ -8,9 +8,11 @@
 struct request {
 	struct keyd *keyd;
 	struct admin *admin;
-	struct proto_msg msg; /* without the passphrase that came with it */
+	struct proto_msg msg; /* without the secret that came with it */
 	const struct proto_passphrase
-		*passphrase; /* of INIT_PASSPHRASE, UNLOCK, CUSTODY_CHANGE; in secret memory */
+		*passphrase; /* of INIT_PASSPHRASE, UNLOCK, CUSTODY_CHANGE, EXPORT, IMPORT;
+				in secret memory */
+	const struct proto_upload *chunk; /* of UPLOAD; in secret memory */
 };
 
 /* Answers the request; json, taken over, may be NULL. */
@@ -41,6 +43,10 @@ void request_unlock(struct request *r);
 void request_custody_change(struct request *r);
 
 /* admin_levels.c */
+
+/* True, and answered, when level is in no state for what is asked: destroyed, under way, or damaged. */
+bool request_level_is_unfit(struct request *r, const struct level *level);
+
 void request_level_create(struct request *r);
 void request_level_list(struct request *r);
 void request_level_show(struct request *r);
@@ -55,6 +61,15 @@ void request_volume_list(struct request *r);
 void request_volume_show(struct request *r);
 void request_volume_key(struct request *r);
 void request_volume_destroy(struct request *r);
+
+/* admin_export.c */
+void request_upload(struct request *r);
+void request_export(struct request *r);
+void request_ledger(struct request *r);
+void request_vouch(struct request *r);
+
+/* admin_import.c */
+void request_import(struct request *r);
 
 /* Of admin.c: the whole answer, or one whose document is in fd, taken over. */
 void admin_answer(struct keyd *keyd, struct admin *admin, uint32_t serial, enum proto_status status,

@@ -16,8 +16,10 @@
 #include "client.h"
 #include "harden.h"
 #include "keyadm_args.h"
+#include "keyadm_backup.h"
 #include "keyadm_destroy.h"
 #include "keyadm_format.h"
+#include "keyadm_ledger.h"
 #include "keyadm_passphrase.h"
 #include "keyadm_target.h"
 #include "keyadm_volume.h"
@@ -28,7 +30,7 @@ enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
 #define DEFAULT_ADMIN_SOCKET "/run/keyd/admin.sock"
 
-enum operand { OPERAND_NONE, OPERAND_LEVEL, OPERAND_VOLUME, OPERAND_PATH };
+enum operand { OPERAND_NONE, OPERAND_LEVEL, OPERAND_VOLUME, OPERAND_PATH, OPERAND_EXPORT };
 
 struct command {
 	const char *word[2]; /* "level", "create"; the second may be NULL */
@@ -85,6 +87,25 @@ static const struct command commands[] = {
 	{{"volume", "destroy"}, OPERAND_VOLUME, OPT_BIT(OPT_YES), 0, PROTO_VOLUME_DESTROY,
 		format_certificate, "volume destroy PATH|UUID [--yes]",
 		"destroy the volume's key and with it its data"},
+	{{"export", NULL}, OPERAND_NONE,
+		OPT_BIT(OPT_LEVEL) | OPT_BIT(OPT_ALL) | OPT_BIT(OPT_RECIPIENT) |
+			OPT_BIT(OPT_PASSPHRASE_FD) | OPT_BIT(OPT_SPLIT) | OPT_BIT(OPT_OUT),
+		OPT_BIT(OPT_OUT), PROTO_EXPORT, format_export,
+		"export --level NAME|--all --out FILE [--recipient CERTIFICATE]... "
+		"[--passphrase-fd FD] [--split K/N]",
+		"put a level or all of them, with their keys, into a new file that only the\n"
+		"      recipients, or whoever has the passphrase, can open"},
+	{{"import", NULL}, OPERAND_PATH,
+		OPT_BIT(OPT_LEVEL) | OPT_BIT(OPT_FORCE) | OPT_BIT(OPT_KEY) |
+			OPT_BIT(OPT_PASSPHRASE_FD) | OPT_BIT(OPT_SHARE),
+		0, PROTO_IMPORT, format_import,
+		"import FILE [--level NAME] [--key PRIVATE-KEY] [--passphrase-fd FD] "
+		"[--share FILE]... [--force]",
+		"bring the levels of an export into this key store"},
+	{{"ledger", "destroyed"}, OPERAND_EXPORT, 0, 0, PROTO_VOUCH, NULL, "ledger destroyed ID",
+		"vouch that every copy of an export is destroyed"},
+	{{"ledger", NULL}, OPERAND_NONE, 0, 0, PROTO_LEDGER, format_ledger, "ledger",
+		"list what left the key store and what came from elsewhere"},
 	{{"audit", NULL}, OPERAND_NONE, OPT_BIT(OPT_VERIFY), 0, PROTO_AUDIT, NULL,
 		"audit [--verify]", "print the audit log, or verify its chain"},
 };
@@ -193,7 +214,7 @@ static int fill_custody(const struct keyadm_args *args, struct proto_msg *reques
 			  : 0;
 	if (request->type == PROTO_INIT)
 		request->type = PROTO_INIT_PASSPHRASE;
-	return keyadm_passphrase(fd, true, &request->init_passphrase.passphrase);
+	return keyadm_passphrase(fd, true, "key store", &request->init_passphrase.passphrase);
 }
 
 static int fill_request(
@@ -207,15 +228,20 @@ static int fill_request(
 		return fill_level(&request->level, operand);
 	case OPERAND_VOLUME:
 		return fill_volume(&request->volume_id, operand);
-	case OPERAND_PATH: /* volume create fills its own */
+	case OPERAND_EXPORT:
+		return text_copy(request->export_id.id, sizeof(request->export_id.id), operand)
+			       ? keyadm_refuse(-EINVAL,
+					 "%s is no number of an export: see keyadm ledger", operand)
+			       : 0;
+	case OPERAND_PATH: /* volume create and import fill their own */
 	case OPERAND_NONE:
 		break;
 	}
 	if (cmd->request == PROTO_VOLUME_LIST)
 		return fill_level(&request->level, args->option[OPT_LEVEL]);
 	if (cmd->request == PROTO_UNLOCK)
-		return keyadm_passphrase(
-			args->option[OPT_PASSPHRASE_FD], false, &request->unlock.passphrase);
+		return keyadm_passphrase(args->option[OPT_PASSPHRASE_FD], false, "key store",
+			&request->unlock.passphrase);
 	return cmd->allowed & OPT_BIT(OPT_CUSTODY) ? fill_custody(args, request) : 0;
 }
 
@@ -280,6 +306,10 @@ static int exchange(const struct command *cmd, const struct keyadm_args *args, s
 		return keyadm_volume_create(c, args);
 	if (cmd->request == PROTO_VOLUME_KEY)
 		return keyadm_volume_key(c, request, args->option[OPT_OUT]);
+	if (cmd->request == PROTO_EXPORT)
+		return keyadm_export(c, args, request);
+	if (cmd->request == PROTO_IMPORT)
+		return keyadm_import(c, args, request);
 	if ((cmd->allowed & OPT_BIT(OPT_YES)) && !args->option[OPT_YES])
 		err = keyadm_confirm(c, request);
 	if (err)

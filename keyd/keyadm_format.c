@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "keyadm_ledger.h"
+
 enum value_kind {
 	VALUE_TEXT,
 	VALUE_OPTIONAL, /* a text that need not be there, and is not shown then */
@@ -173,7 +175,7 @@ static void put_table(
 	}
 }
 
-static void put_pair(FILE *out, const char *label, const char *text)
+void format_pair(FILE *out, const char *label, const char *text)
 {
 	(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, label);
 	format_text(out, text);
@@ -188,7 +190,7 @@ static void put_pairs(
 	for (size_t i = 0; i < count; i++) {
 		const char *text = value_text(object, &pairs[i], buf);
 		if (pairs[i].kind != VALUE_OPTIONAL || strcmp(text, "-") != 0)
-			put_pair(out, pairs[i].label, text);
+			format_pair(out, pairs[i].label, text);
 	}
 }
 
@@ -204,10 +206,10 @@ static void put_processes(FILE *out, const char *label, struct json_object *proc
 		char line[128];
 		(void)snprintf(line, sizeof(line), "pid %s, uid %s", format_member(p, "pid"),
 			format_member(p, "uid"));
-		put_pair(out, i ? "" : label, line);
+		format_pair(out, i ? "" : label, line);
 	}
 	if (!length_of(processes))
-		put_pair(out, label, "none");
+		format_pair(out, label, "none");
 }
 
 static void put_level_counts(FILE *out, struct json_object *levels)
@@ -251,7 +253,7 @@ void format_status(FILE *out, struct json_object *status)
 	(void)json_object_object_get_ex(status, "levels", &levels);
 	put_level_counts(out, levels);
 	(void)snprintf(line, sizeof(line), "%" PRIu64, format_count(status, "consumers"));
-	put_pair(out, "consumers", line);
+	format_pair(out, "consumers", line);
 	if (format_count(status, "consumers")) {
 		(void)fputc('\n', out);
 		TABLE(out, array_of(status, "consumers"), consumers);
@@ -393,25 +395,7 @@ static void put_requester(FILE *out, struct json_object *c)
 	(void)json_object_object_get_ex(c, "requester", &requester);
 	(void)snprintf(line, sizeof(line), "%s (uid %s)", format_member(requester, "user"),
 		format_member(requester, "uid"));
-	put_pair(out, "requester", line);
-}
-
-static void put_exports(FILE *out, struct json_object *c)
-{
-	struct json_object *exports = array_of(c, "outstanding_exports");
-
-	for (size_t i = 0; i < length_of(exports); i++) {
-		struct json_object *e = json_object_array_get_idx(exports, i);
-		char line[512];
-		(void)snprintf(line, sizeof(line), "%s: key of volume %s, at %s, to %s (uid %s)",
-			format_member(e, "id"), format_member(e, "uuid"), format_member(e, "time"),
-			format_member(e, "user"), format_member(e, "uid"));
-		put_pair(out, i ? "" : "still exported", line);
-	}
-	if (!exports)
-		put_pair(out, "still exported", "unknown: the ledger of exports cannot be read");
-	else if (!length_of(exports))
-		put_pair(out, "still exported", "no key of these was ever exported");
+	format_pair(out, "requester", line);
 }
 
 void format_certificate(FILE *out, struct json_object *c)
@@ -446,10 +430,10 @@ void format_certificate(FILE *out, struct json_object *c)
 	put_processes(out, "confirmed", array_of(c, "acknowledged"));
 	put_processes(out, "not confirmed", array_of(c, "unacknowledged"));
 	put_processes(out, "ended before", array_of(c, "exited"));
-	put_exports(out, c);
+	format_exports(out, c);
 	PAIRS(out, c, proof);
 	PAIRS(out, verification, checks);
-	put_pair(out, "audit head", format_member(c, "audit_head"));
+	format_pair(out, "audit head", format_member(c, "audit_head"));
 }
 
 static bool is_one_of(const char *key, const char *const *keys)

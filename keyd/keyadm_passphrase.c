@@ -3,6 +3,7 @@
 
 #include <bsd/readpassphrase.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,14 +65,16 @@ static int ask_again(const struct line *first)
 	return err;
 }
 
-static int from_terminal(bool is_new, struct proto_passphrase *passphrase)
+static int from_terminal(bool is_new, const char *of, struct proto_passphrase *passphrase)
 {
+	char prompt[64];
+
 	struct line *line = secret_alloc(sizeof(*line));
 	if (!line)
 		return keyadm_refuse(-errno, "cannot lock memory: %s", strerror(errno));
-	int err =
-		ask(is_new ? "Passphrase for the new key store: " : "Passphrase of the key store: ",
-			line);
+	(void)snprintf(prompt, sizeof(prompt),
+		"Passphrase %s %s: ", is_new ? "for the new" : "of the", of);
+	int err = ask(prompt, line);
 	if (!err && is_new)
 		err = ask_again(line);
 	if (!err) {
@@ -91,10 +94,11 @@ static int parse_fd(const char *text)
 	return errno || end == text || *end || fd < 0 || fd > 65535 ? -EINVAL : (int)fd;
 }
 
-int keyadm_passphrase(const char *fd_text, bool is_new, struct proto_passphrase *passphrase)
+int keyadm_passphrase(
+	const char *fd_text, bool is_new, const char *of, struct proto_passphrase *passphrase)
 {
 	if (!fd_text)
-		return from_terminal(is_new, passphrase);
+		return from_terminal(is_new, of, passphrase);
 	int fd = parse_fd(fd_text);
 	if (fd < 0)
 		return keyadm_refuse(fd, "--passphrase-fd %s is no descriptor's number", fd_text);

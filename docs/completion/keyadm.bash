@@ -9,10 +9,11 @@ _keyadm_levels()
 _keyadm_words()
 {
 	case "$1" in
-	'') echo 'init unlock custody status level volume audit' ;;
+	'') echo 'init unlock custody status level volume export import ledger audit' ;;
 	'custody') echo 'change' ;;
 	'level') echo 'create list show suspend resume destroy' ;;
 	'volume') echo 'create list show key destroy' ;;
+	'ledger') echo 'destroyed' ;;
 	'level show' | 'level suspend' | 'level resume' | 'level destroy') _keyadm_levels ;;
 	esac
 }
@@ -27,6 +28,8 @@ _keyadm_options()
 	'volume create') echo '--level --size --sector-size --cipher --force' ;;
 	'volume list') echo '--level' ;;
 	'volume key') echo '--out' ;;
+	'export') echo '--level --all --out --recipient --passphrase-fd --split' ;;
+	'import') echo '--level --key --passphrase-fd --share --force' ;;
 	'audit') echo '--verify' ;;
 	esac
 	echo '--admin-socket --json --help'
@@ -40,7 +43,7 @@ _keyadm_value()
 	--custody) echo 'file passphrase tpm2' ;;
 	--sector-size) echo '512 4096' ;;
 	--cipher) echo 'aes-cbc-essiv:sha256 aes-xts-plain64' ;;
-	--size | --out | --admin-socket | --passphrase-fd) ;;
+	--size | --out | --admin-socket | --passphrase-fd | --recipient | --split | --share | --key) ;;
 	*) return 1 ;;
 	esac
 }
@@ -50,7 +53,7 @@ _keyadm()
 	local cur="${COMP_WORDS[COMP_CWORD]}" command='' i values
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "${COMP_WORDS[i]}" in
-		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket | --passphrase-fd) ((i++)) ;;
+		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket | --passphrase-fd | --recipient | --split | --share | --key) ((i++)) ;;
 		-*) ;;
 		*) command+="${command:+ }${COMP_WORDS[i]}" ;;
 		esac
