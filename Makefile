@@ -27,22 +27,24 @@ SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c listener.c \
 	peer.c places.c session.c consumer.c holders.c revocation.c \
 	admin.c policy.c label.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_destroy.c \
-	admin_records.c answer.c inventory.c unlock.c passphrase.c \
-	keystore.c keystore_load.c keystore_keys.c record.c wrap.c \
-	custody.c custody_file.c custody_passphrase.c custody_tpm2.c tpm2.c custody_pkcs11.c token.c rewrap.c \
+	admin_records.c admin_export.c admin_import.c upload.c answer.c inventory.c unlock.c passphrase.c \
+	keystore.c keystore_load.c keystore_keys.c keystore_export.c keystore_import.c \
+	package.c envelope.c recipients.c export_kind.c record.c wrap.c \
+	custody.c custody_file.c custody_passphrase.c stretch.c custody_tpm2.c tpm2.c custody_pkcs11.c token.c rewrap.c \
 	luks_format.c suspend.c pending.c pending_json.c moment.c destroy.c erasure.c certificate.c signature.c \
 	zeroize.c zeroize_holders.c zeroize_medium.c zeroize_record.c zeroize_offline.c serverkeys.c ledger.c \
 	audit.c audit_line.c audit_head.c audit_verify.c mac.c publish.c publish_journal.c publish_kernel.c \
 	durable.c jsonhelp.c text.c log.c)
 KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c keyadm_passphrase.c \
-	keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c keyadm_format.c \
-	keyadm_format_certificate.c client.c passphrase.c signature.c text.c)
+	keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c \
+	keyadm_export.c keyadm_import.c keyadm_cms.c shares.c export_kind.c keyadm_file.c keyadm_exchange.c \
+	keyadm_format.c keyadm_format_certificate.c keyadm_ledger.c client.c passphrase.c signature.c text.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
 	libjson-c-dev libsystemd-dev libargon2-dev libseccomp-dev libaudit-dev libbsd-dev libselinux1-dev libtss2-dev \
-	libp11-kit-dev $(if $(IPSEC_MB),libipsec-mb-dev)
-DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl python3 perl procps strace \
+	libp11-kit-dev libgfshare-dev $(if $(IPSEC_MB),libipsec-mb-dev)
+DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl libgfshare-bin python3 perl procps strace \
 	util-linux gdb e2fsprogs xfsprogs btrfs-progs scdoc man-db clang-format cppcheck shellcheck spin checkpolicy \
 	qemu-system-x86 systemd swtpm tpm2-tools libtss2-tcti-swtpm0 softhsm2 opensc clang clang-tidy \
 	libclang-rt-14-dev afl++
@@ -71,7 +73,7 @@ CRYPTO_LIBS := -lcrypto
 PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
 KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lp11-kit -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd \
 	-lselinux -lseccomp -laudit -lpthread
-KEYADM_LIBS := -lcrypto -ljson-c -lbsd
+KEYADM_LIBS := -lcrypto -ljson-c -lbsd -lgfshare
 
 # ---- Build ---------------------------------------------------------------------------------------
 
@@ -132,7 +134,7 @@ UNIT_OBJECTS = $(filter-out $(TGT_OBJECTS), $(call pic,$(PLUGIN_SRC) $(SHARED_SR
 
 $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS) $(KEYADM_LIBS)
 
 # Before libunit.a, whose volume it replaces.
 $(addprefix $(OUT)/tests/,test_request test_request_now): $(call pie,tests/unit/fake_volume.c)

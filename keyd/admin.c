@@ -47,6 +47,11 @@ static const struct {
 	{PROTO_REQUEST_APPROVE, request_approve},
 	{PROTO_REQUEST_CANCEL, request_cancel},
 	{PROTO_ZEROIZE, request_zeroize},
+	{PROTO_UPLOAD, request_upload},
+	{PROTO_EXPORT, request_export},
+	{PROTO_IMPORT, request_import},
+	{PROTO_LEDGER, request_ledger},
+	{PROTO_VOUCH, request_vouch},
 };
 
 struct admin *admin_new(const struct keyd *keyd, struct peer *peer)
@@ -156,7 +161,7 @@ static void deny(struct request *r)
 			"uid %u has no role: see [roles] in keyd.conf(5)", (unsigned)peer->uid);
 }
 
-/* All but a passphrase, which stays where it is: handlers use it before they answer. */
+/* All but secrets, which stay where they are: handlers use them before they answer. */
 static void take_message(struct request *r, const struct proto_msg *msg)
 {
 	switch (msg->type) {
@@ -168,6 +173,20 @@ static void take_message(struct request *r, const struct proto_msg *msg)
 		break;
 	case PROTO_UNLOCK:
 		r->passphrase = &msg->unlock.passphrase;
+		break;
+	case PROTO_EXPORT:
+		r->passphrase = &msg->export.passphrase;
+		memcpy(r->msg.export.level, msg->export.level, sizeof(r->msg.export.level));
+		r->msg.export.threshold = msg->export.threshold;
+		r->msg.export.shares = msg->export.shares;
+		break;
+	case PROTO_IMPORT:
+		r->passphrase = &msg->import.passphrase;
+		memcpy(r->msg.import.level, msg->import.level, sizeof(r->msg.import.level));
+		r->msg.import.force = msg->import.force;
+		break;
+	case PROTO_UPLOAD:
+		r->chunk = &msg->upload;
 		break;
 	default: /* no other request carries a secret */
 		r->msg = *msg;
@@ -199,7 +218,7 @@ static void on_message(struct keyd *keyd, struct session *session)
 	take_message(&r, keyd->io.msg);
 	update(r.admin);
 	dispatch(&r);
-	if (r.passphrase)
+	if (r.passphrase || r.chunk)
 		secret_wipe(keyd->io.msg, sizeof(*keyd->io.msg));
 }
 
@@ -242,6 +261,7 @@ static void admin_free(struct session *session)
 
 	answer_clear(&admin->answer);
 	keystore_volume_discard(&admin->draft);
+	upload_clear(&admin->upload);
 	peer_clear(&session->peer);
 	free(admin);
 }

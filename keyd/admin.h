@@ -11,6 +11,7 @@
 #include "answer.h"
 #include "keyd.h"
 #include "session.h"
+#include "upload.h"
 
 struct admin;
 
@@ -25,6 +26,7 @@ struct admin {
 	unsigned roles;
 	struct answer answer;
 	struct volume_draft draft;     /* between VOLUME_CREATE and VOLUME_COMMIT */
+	struct upload upload;          /* for EXPORT or IMPORT, which end it */
 	struct admin_waiting *waiting; /* in the transaction that will answer; NULL: none */
 };
 

@@ -10,8 +10,7 @@
 #include "text.h"
 #include "token.h"
 
-/* Answers when level is in no state for what is asked: destroyed, under way, or damaged. */
-static bool is_unfit(struct request *r, const struct level *level)
+bool request_level_is_unfit(struct request *r, const struct level *level)
 {
 	char when[TEXT_TIME_BYTES];
 
@@ -48,7 +47,7 @@ static void answer_failure(struct request *r, const char *event, struct level *l
 {
 	request_audit_failure(r, event, level->name, NULL, rc);
 	if (rc == -EBADMSG)
-		(void)is_unfit(r, level); /* it is marked damaged now */
+		(void)request_level_is_unfit(r, level); /* it is marked damaged now */
 	else
 		request_answer(r, PROTO_FAILED, NULL,
 			"cannot store the new state of level %s, and a restart may find the old or "
@@ -105,7 +104,7 @@ void request_level_suspend(struct request *r)
 	struct level *level = request_find_level(r);
 	int rc = 0;
 
-	if (!level || is_unfit(r, level))
+	if (!level || request_level_is_unfit(r, level))
 		return;
 	if (!request_audit_before(r, "level-suspend", level->name, NULL, NULL))
 		return;
@@ -123,7 +122,7 @@ void request_level_resume(struct request *r)
 	struct level *level = request_find_level(r);
 	int rc = 0;
 
-	if (!level || is_unfit(r, level))
+	if (!level || request_level_is_unfit(r, level))
 		return;
 	if (!request_audit_before(r, "level-resume", level->name, NULL, NULL))
 		return;
@@ -145,7 +144,7 @@ void request_level_destroy(struct request *r)
 	if (!level)
 		return;
 	/* What is damaged or half destroyed can still be destroyed. */
-	if ((level->busy || level->state == KEY_DESTROYED) && is_unfit(r, level))
+	if ((level->busy || level->state == KEY_DESTROYED) && request_level_is_unfit(r, level))
 		return;
 	request_destroy(r, &(struct scope){.level = level});
 }

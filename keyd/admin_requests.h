@@ -9,9 +9,11 @@
 struct request {
 	struct keyd *keyd;
 	struct admin *admin;
-	struct proto_msg msg; /* without the passphrase that came with it */
+	struct proto_msg msg; /* without the secret that came with it */
 	const struct proto_passphrase
-		*passphrase; /* of INIT_PASSPHRASE, UNLOCK, CUSTODY_CHANGE; in secret memory */
+		*passphrase; /* of INIT_PASSPHRASE, UNLOCK, CUSTODY_CHANGE, EXPORT, IMPORT;
+				in secret memory */
+	const struct proto_upload *chunk; /* of UPLOAD; in secret memory */
 };
 
 /* Answers the request; json, taken over, may be NULL. */
@@ -45,6 +47,10 @@ void request_unlock(struct request *r);
 void request_custody_change(struct request *r);
 
 /* admin_levels.c */
+
+/* True, and answered, when level is in no state for what is asked: destroyed, under way, or damaged. */
+bool request_level_is_unfit(struct request *r, const struct level *level);
+
 void request_level_create(struct request *r);
 void request_level_list(struct request *r);
 void request_level_show(struct request *r);
@@ -69,6 +75,15 @@ void request_zeroize(struct request *r);
 
 /* Destroys the scope, which is fit for it, or asks for that when the level's rules say so. */
 void request_destroy(struct request *r, const struct scope *scope);
+
+/* admin_export.c */
+void request_upload(struct request *r);
+void request_export(struct request *r);
+void request_ledger(struct request *r);
+void request_vouch(struct request *r);
+
+/* admin_import.c */
+void request_import(struct request *r);
 
 /* Of admin.c: the whole answer, or one whose document is in fd, taken over. */
 void admin_answer(struct keyd *keyd, struct admin *admin, uint32_t serial, enum proto_status status,

@@ -215,13 +215,17 @@ static int record_export(struct request *r, const struct volume *volume, char id
 {
 	const struct peer *peer = &r->admin->session.peer;
 	const struct ledger_entry entry = {
+		.id = id,
+		.kind = "volume-key",
 		.by = peer,
 		.level = volume->level->name,
 		.volume = volume->uuid,
 		.fingerprint = volume->fingerprint,
 	};
 
-	int rc = ledger_append(r->keyd->store.dir_fd, &entry, id);
+	int rc = ledger_new_id(id);
+	if (!rc)
+		rc = ledger_append(r->keyd->store.dir_fd, &entry);
 	if (rc)
 		return rc;
 	return audit_append(&r->keyd->audit, &(struct audit_event){.event = "volume-key",

@@ -251,6 +251,8 @@ int certificate_complete(struct json_object *certificate, const struct certifica
 		(void)json_object_object_add(certificate, "outstanding_exports", NULL);
 	else
 		ok = json_add(certificate, "outstanding_exports", end->exports) && ok;
+	if (end->vouched)
+		ok = json_add(certificate, "vouched_exports", end->vouched) && ok;
 	if (end->damaged_exports)
 		ok = json_add_number(certificate, "unreadable_exports", end->damaged_exports) && ok;
 	ok = json_add_string(certificate, "audit_head", end->audit_head) && ok;

@@ -66,6 +66,8 @@ struct certificate_end {
 	int erase_error;         /* 0 or -errno */
 	struct erasure_findings findings;
 	struct json_object *exports; /* taken over; NULL: the ledger cannot be read */
+	struct json_object
+		*vouched; /* taken over: exports whose copies somebody says are destroyed */
 	uint64_t damaged_exports;
 	const char *audit_head;
 	uint64_t audit_seq;  /* number of that record */

@@ -118,6 +118,7 @@ static int collect(struct client *c, int64_t deadline_ms)
 		case PROTO_REPLY:
 		case PROTO_VOLUME_HEADER:
 		case PROTO_KEY:
+		case PROTO_EXPORTED:
 			return 0;
 		case PROTO_TEXT:
 			err = append_text(c, &msg->text);

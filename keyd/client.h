@@ -36,13 +36,13 @@ void client_close(struct client *c);
 
 /*
  * Sends request (its serial is set here) and collects the answer up to its first message that is no
- * TEXT: REPLY, VOLUME_HEADER or KEY, to be found in c->channel.msg. The caller wipes that after a
+ * TEXT: REPLY, VOLUME_HEADER, KEY or EXPORTED, to be found in c->channel.msg. The caller wipes that after a
  * KEY. 0, -ETIMEDOUT, -EPIPE (keyd went away), -EINTR (*c->stop), -EBADMSG, -EPROTONOSUPPORT, -EFBIG,
  * -ENOMEM: after any of these the connection is of no more use.
  */
 int client_request(struct client *c, struct proto_msg *request) __attribute__((warn_unused_result));
 
-/* Goes on with the answer to the last request: after KEY, up to its REPLY. Errors as above. */
+/* Goes on with the answer to the last request: after KEY or EXPORTED, up to its REPLY. Errors as above. */
 int client_next(struct client *c) __attribute__((warn_unused_result));
 
 /* For an error of the functions above: what is wrong and what to do, one line. Static storage. */

@@ -185,8 +185,10 @@ static int complete(const struct keyd *keyd, struct destroy *d, int64_t now)
 	int rc = erasure_verify(&keyd->store, scope, &facts.findings);
 	if (rc && !facts.erase_error)
 		facts.erase_error = rc;
-	facts.exports = ledger_outstanding(keyd->store.dir_fd, scope->level->name,
-		scope->volume ? scope->volume->uuid : NULL, &facts.damaged_exports);
+	const char *uuid = scope->volume ? scope->volume->uuid : NULL;
+	facts.exports = ledger_outstanding(
+		keyd->store.dir_fd, scope->level->name, uuid, &facts.damaged_exports);
+	facts.vouched = ledger_vouched(keyd->store.dir_fd, scope->level->name, uuid);
 	return certificate_complete(d->certificate, &facts);
 }
 

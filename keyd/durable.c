@@ -79,9 +79,8 @@ static void overwrite_unlinked(int fd)
 	}
 }
 
-static int write_temporary(int dir_fd, const char *name, const void *data, size_t len_bytes)
+int durable_write_new(int dir_fd, const char *name, const void *data, size_t len_bytes)
 {
-	(void)unlinkat(dir_fd, name, 0);
 	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
@@ -93,6 +92,12 @@ static int write_temporary(int dir_fd, const char *name, const void *data, size_
 	if (rc)
 		(void)unlinkat(dir_fd, name, 0);
 	return rc;
+}
+
+static int write_temporary(int dir_fd, const char *name, const void *data, size_t len_bytes)
+{
+	(void)unlinkat(dir_fd, name, 0);
+	return durable_write_new(dir_fd, name, data, len_bytes);
 }
 
 int durable_write(int dir_fd, const char *name, const void *data, size_t len_bytes)
@@ -219,6 +224,11 @@ int durable_temporary_name(const char *name, char *temporary, size_t cap)
 {
 	int n = snprintf(temporary, cap, "%s%s", temporary_prefix, name);
 	return n < 0 || (size_t)n >= cap ? -ENAMETOOLONG : 0;
+}
+
+const char *durable_name_of_temporary(const char *temporary)
+{
+	return temporary + sizeof(temporary_prefix) - 1;
 }
 
 bool durable_is_temporary(const char *name)

@@ -20,6 +20,13 @@
 int durable_write(int dir_fd, const char *name, const void *data, size_t len_bytes)
 	__attribute__((warn_unused_result));
 
+/*
+ * Creates name, which must be new, with mode 0600, and fsyncs it: for a directory that nobody reads yet.
+ * That the name is there is durable only after durable_sync_dir().
+ */
+int durable_write_new(int dir_fd, const char *name, const void *data, size_t len_bytes)
+	__attribute__((warn_unused_result));
+
 /* The whole file into a new heap block, which the caller frees. -EFBIG above cap_bytes. */
 int durable_read(int dir_fd, const char *name, size_t cap_bytes, uint8_t **data, size_t *len_bytes)
 	__attribute__((warn_unused_result));
@@ -50,6 +57,9 @@ int durable_open_dir(int dir_fd, const char *name) __attribute__((warn_unused_re
 /* The temporary file that durable_write() of name uses, and that a crash in it may leave behind. */
 int durable_temporary_name(const char *name, char *temporary, size_t cap)
 	__attribute__((warn_unused_result));
+
+/* The name that a temporary one stands for; borrowed from it. */
+const char *durable_name_of_temporary(const char *temporary);
 
 /* True for the names of such files. */
 bool durable_is_temporary(const char *name);

@@ -18,8 +18,10 @@
 #include "keyadm_args.h"
 #include "keyadm_audit.h"
 #include "keyadm_certificate.h"
+#include "keyadm_backup.h"
 #include "keyadm_destroy.h"
 #include "keyadm_format.h"
+#include "keyadm_ledger.h"
 #include "keyadm_passphrase.h"
 #include "keyadm_requests.h"
 #include "keyadm_target.h"
@@ -39,6 +41,7 @@ enum operand {
 	OPERAND_PATH,
 	OPERAND_CERTIFICATE,
 	OPERAND_REQUEST,
+	OPERAND_EXPORT,
 };
 
 struct command {
@@ -123,6 +126,25 @@ static const struct command commands[] = {
 		"zeroize --all [--yes] [--config FILE] [--state DIR]",
 		"destroy every key of the key store at once, also where keyd does not run;\n"
 		"      then the options name its configuration or state directory"},
+	{{"export", NULL}, OPERAND_NONE,
+		OPT_BIT(OPT_LEVEL) | OPT_BIT(OPT_ALL) | OPT_BIT(OPT_RECIPIENT) |
+			OPT_BIT(OPT_PASSPHRASE_FD) | OPT_BIT(OPT_SPLIT) | OPT_BIT(OPT_OUT),
+		OPT_BIT(OPT_OUT), PROTO_EXPORT, format_export,
+		"export --level NAME|--all --out FILE [--recipient CERTIFICATE]... "
+		"[--passphrase-fd FD] [--split K/N]",
+		"put a level or all of them, with their keys, into a new file that only the\n"
+		"      recipients, or whoever has the passphrase, can open"},
+	{{"import", NULL}, OPERAND_PATH,
+		OPT_BIT(OPT_LEVEL) | OPT_BIT(OPT_FORCE) | OPT_BIT(OPT_KEY) |
+			OPT_BIT(OPT_PASSPHRASE_FD) | OPT_BIT(OPT_SHARE),
+		0, PROTO_IMPORT, format_import,
+		"import FILE [--level NAME] [--key PRIVATE-KEY] [--passphrase-fd FD] "
+		"[--share FILE]... [--force]",
+		"bring the levels of an export into this key store"},
+	{{"ledger", "destroyed"}, OPERAND_EXPORT, 0, 0, PROTO_VOUCH, NULL, "ledger destroyed ID",
+		"vouch that every copy of an export is destroyed"},
+	{{"ledger", NULL}, OPERAND_NONE, 0, 0, PROTO_LEDGER, format_ledger, "ledger",
+		"list what left the key store and what came from elsewhere"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -243,7 +265,7 @@ static int fill_custody(const struct keyadm_args *args, struct proto_msg *reques
 		request->type = PROTO_INIT_PASSPHRASE;
 	if (asks == KEYADM_ASKS_TOKEN_PIN)
 		return keyadm_token_pin(fd, &request->init_passphrase.passphrase);
-	return keyadm_passphrase(fd, true, &request->init_passphrase.passphrase);
+	return keyadm_passphrase(fd, true, "key store", &request->init_passphrase.passphrase);
 }
 
 static int fill_request(
@@ -265,7 +287,12 @@ static int fill_request(
 				"%s is no request: its ID has 8 characters, see keyadm requests",
 				operand);
 		return 0;
-	case OPERAND_PATH: /* volume create fills its own */
+	case OPERAND_EXPORT:
+		return text_copy(request->export_id.id, sizeof(request->export_id.id), operand)
+			       ? keyadm_refuse(-EINVAL,
+					 "%s is no number of an export: see keyadm ledger", operand)
+			       : 0;
+	case OPERAND_PATH: /* volume create and import fill their own */
 	case OPERAND_NONE:
 		break;
 	}
@@ -274,8 +301,8 @@ static int fill_request(
 	if (cmd->request == PROTO_AUDIT)
 		return keyadm_audit_request(args, request);
 	if (cmd->request == PROTO_UNLOCK)
-		return keyadm_passphrase(
-			args->option[OPT_PASSPHRASE_FD], false, &request->unlock.passphrase);
+		return keyadm_passphrase(args->option[OPT_PASSPHRASE_FD], false, "key store",
+			&request->unlock.passphrase);
 	return cmd->allowed & OPT_BIT(OPT_CUSTODY) ? fill_custody(args, request) : 0;
 }
 
@@ -348,6 +375,10 @@ static int exchange(const struct command *cmd, const struct keyadm_args *args, s
 		return keyadm_volume_create(c, args);
 	if (cmd->request == PROTO_VOLUME_KEY)
 		return keyadm_volume_key(c, request, args->option[OPT_OUT]);
+	if (cmd->request == PROTO_EXPORT)
+		return keyadm_export(c, args, request);
+	if (cmd->request == PROTO_IMPORT)
+		return keyadm_import(c, args, request);
 	if ((cmd->allowed & OPT_BIT(OPT_YES)) && !args->option[OPT_YES])
 		err = cmd->request == PROTO_ZEROIZE ? keyadm_zeroize_confirm()
 						    : keyadm_confirm(c, request);

@@ -33,7 +33,16 @@ static const struct {
 	[OPT_ALL] = {"--all", false},
 	[OPT_CONFIG] = {"--config", true},
 	[OPT_STATE] = {"--state", true},
+	[OPT_RECIPIENT] = {"--recipient", true},
+	[OPT_SPLIT] = {"--split", true},
+	[OPT_SHARE] = {"--share", true},
 };
+
+/* May be given several times. */
+static bool repeats(size_t option)
+{
+	return option == OPT_RECIPIENT || option == OPT_SHARE;
+}
 
 const char *keyadm_option_name(enum keyadm_option option)
 {
@@ -67,8 +76,10 @@ static int take_option(struct keyadm_args *args, const char *arg, const char *ne
 		i++;
 	if (i == OPT_COUNT)
 		return bad(args, "unknown option", arg);
-	if (args->option[i])
+	if (args->option[i] && !repeats(i))
 		return bad(args, "option given twice", arg);
+	if (repeats(i) && args->repeats == KEYADM_REPEATS_MAX)
+		return bad(args, "option given too often", arg);
 	if (!options[i].has_value) {
 		args->option[i] = "";
 		return value ? bad(args, "option takes no value", arg) : 0;
@@ -80,6 +91,8 @@ static int take_option(struct keyadm_args *args, const char *arg, const char *ne
 	if (!value || !*value)
 		return bad(args, "option needs a value", arg);
 	args->option[i] = value;
+	if (repeats(i))
+		args->repeated[args->repeats++] = value;
 	return 0;
 }
 

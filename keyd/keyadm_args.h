@@ -28,16 +28,22 @@ enum keyadm_option {
 	OPT_ALL,
 	OPT_CONFIG,
 	OPT_STATE,
+	OPT_RECIPIENT,
+	OPT_SPLIT,
+	OPT_SHARE,
 	OPT_COUNT,
 };
 
 #define OPT_BIT(option) (1u << (option))
 
-enum { KEYADM_WORDS_MAX = 4, KEYADM_ERROR_BYTES = 256 };
+enum { KEYADM_WORDS_MAX = 4, KEYADM_REPEATS_MAX = 16, KEYADM_ERROR_BYTES = 256 };
 
 struct keyadm_args {
-	const char *option[OPT_COUNT];      /* the value, "" for a flag, NULL if not given */
-	const char *word[KEYADM_WORDS_MAX]; /* what is no option, in order */
+	const char *option[OPT_COUNT]; /* the value, "" for a flag, NULL if not given */
+	const char
+		*repeated[KEYADM_REPEATS_MAX]; /* all values of the option that may be repeated */
+	size_t repeats;                        /* no command has two such options */
+	const char *word[KEYADM_WORDS_MAX];    /* what is no option, in order */
 	size_t words;
 	char error[KEYADM_ERROR_BYTES]; /* what is wrong, if anything is */
 };

@@ -149,8 +149,8 @@ static void tell_exports(struct json_object *subject)
 
 	tell_label("exports");
 	if (json_object_object_get_ex(subject, "outstanding_exports", NULL))
-		(void)fprintf(stderr, "%" PRIu64 " key%s left keyd; these copies go on working\n",
-			count, count == 1 ? "" : "s");
+		(void)fprintf(stderr, "%" PRIu64 " cop%s known to keyadm ledger; %s on working\n",
+			count, count == 1 ? "y is" : "ies are", count == 1 ? "it goes" : "they go");
 	else
 		(void)fputs(
 			"keys that left keyd go on working; the certificate lists them\n", stderr);

@@ -162,7 +162,7 @@ static void put_table(
 	}
 }
 
-void put_pair(FILE *out, const char *label, const char *text)
+void format_pair(FILE *out, const char *label, const char *text)
 {
 	(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, label);
 	format_text(out, text);
@@ -176,7 +176,7 @@ void put_pairs(FILE *out, struct json_object *object, const struct value *pairs,
 	for (size_t i = 0; i < count; i++) {
 		const char *text = value_text(object, &pairs[i], buf);
 		if (pairs[i].kind != VALUE_OPTIONAL || strcmp(text, "-") != 0)
-			put_pair(out, pairs[i].label, text);
+			format_pair(out, pairs[i].label, text);
 	}
 }
 
@@ -201,10 +201,10 @@ void put_processes(FILE *out, const char *label, struct json_object *processes)
 		char line[128];
 		(void)snprintf(line, sizeof(line), "pid %s, uid %s%s", format_member(p, "pid"),
 			format_member(p, "uid"), scrub_text(p));
-		put_pair(out, i ? "" : label, line);
+		format_pair(out, i ? "" : label, line);
 	}
 	if (!length_of(processes))
-		put_pair(out, label, "none");
+		format_pair(out, label, "none");
 }
 
 static void put_level_counts(FILE *out, struct json_object *levels)
@@ -254,7 +254,7 @@ void format_status(FILE *out, struct json_object *status)
 	(void)json_object_object_get_ex(status, "levels", &levels);
 	put_level_counts(out, levels);
 	(void)snprintf(line, sizeof(line), "%" PRIu64, format_count(status, "consumers"));
-	put_pair(out, "consumers", line);
+	format_pair(out, "consumers", line);
 	if (format_count(status, "consumers")) {
 		(void)fputc('\n', out);
 		TABLE(out, array_of(status, "consumers"), consumers);

@@ -27,6 +27,9 @@ const char *format_size(char out[FORMAT_SIZE_BYTES], uint64_t bytes);
 /* Text with '?' in place of control characters. */
 void format_text(FILE *out, const char *text);
 
+/* "label           text" on a line of its own. */
+void format_pair(FILE *out, const char *label, const char *text);
+
 /* What a member of object says, "-" if there is none. Lives as long as object. */
 const char *format_member(struct json_object *object, const char *key);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "keyadm_format_private.h"
+#include "keyadm_ledger.h"
 
 /* The line for people that opens a certificate. */
 static void put_summary(FILE *out, struct json_object *c)
@@ -48,25 +49,7 @@ static void put_requester(FILE *out, struct json_object *c)
 	(void)json_object_object_get_ex(c, "requester", &requester);
 	(void)snprintf(line, sizeof(line), "%s (uid %s)", format_member(requester, "user"),
 		format_member(requester, "uid"));
-	put_pair(out, "requester", line);
-}
-
-static void put_exports(FILE *out, struct json_object *c)
-{
-	struct json_object *exports = array_of(c, "outstanding_exports");
-
-	for (size_t i = 0; i < length_of(exports); i++) {
-		struct json_object *e = json_object_array_get_idx(exports, i);
-		char line[512];
-		(void)snprintf(line, sizeof(line), "%s: key of volume %s, at %s, to %s (uid %s)",
-			format_member(e, "id"), format_member(e, "uuid"), format_member(e, "time"),
-			format_member(e, "user"), format_member(e, "uid"));
-		put_pair(out, i ? "" : "still exported", line);
-	}
-	if (!exports)
-		put_pair(out, "still exported", "unknown: the ledger of exports cannot be read");
-	else if (!length_of(exports))
-		put_pair(out, "still exported", "no key of these was ever exported");
+	format_pair(out, "requester", line);
 }
 
 /* How, with what and where: not in certificates of earlier keyds. */
@@ -109,7 +92,7 @@ static void put_signature(FILE *out, struct json_object *c)
 	if (json_object_object_get_ex(c, "signature", &signature))
 		PAIRS(out, signature, pairs);
 	else
-		put_pair(out, "signed with", "nothing: an earlier keyd wrote this certificate");
+		format_pair(out, "signed with", "nothing: an earlier keyd wrote this certificate");
 }
 
 void format_certificate(FILE *out, struct json_object *c)
@@ -153,7 +136,8 @@ void format_certificate(FILE *out, struct json_object *c)
 	put_processes(out, "confirmed", array_of(c, "acknowledged"));
 	put_processes(out, "not confirmed", array_of(c, "unacknowledged"));
 	put_processes(out, "ended before", array_of(c, "exited"));
-	put_exports(out, c);
+	put_processes(out, "killed", array_of(c, "killed"));
+	format_exports(out, c);
 	PAIRS(out, c, ledger);
 	PAIRS(out, c, proof);
 	PAIRS(out, verification, checks);

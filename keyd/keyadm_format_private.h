@@ -29,8 +29,6 @@ struct json_object *array_of(struct json_object *object, const char *key);
 /* How many items array has; 0 for NULL and what is no array. */
 size_t length_of(struct json_object *array);
 
-void put_pair(FILE *out, const char *label, const char *text);
-
 void put_pairs(FILE *out, struct json_object *object, const struct value *pairs, size_t count);
 #define PAIRS(out, object, pairs) put_pairs(out, object, pairs, sizeof(pairs) / sizeof((pairs)[0]))
 

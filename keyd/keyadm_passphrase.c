@@ -3,6 +3,7 @@
 
 #include <bsd/readpassphrase.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,13 +105,16 @@ static int from_descriptor(const char *fd_text, struct proto_passphrase *passphr
 	return 0;
 }
 
-int keyadm_passphrase(const char *fd_text, bool is_new, struct proto_passphrase *passphrase)
+int keyadm_passphrase(
+	const char *fd_text, bool is_new, const char *of, struct proto_passphrase *passphrase)
 {
+	char prompt[64];
+
 	if (fd_text)
 		return from_descriptor(fd_text, passphrase);
-	return from_terminal(
-		is_new ? "Passphrase for the new key store: " : "Passphrase of the key store: ",
-		is_new, passphrase);
+	(void)snprintf(prompt, sizeof(prompt),
+		"Passphrase %s %s: ", is_new ? "for the new" : "of the", of);
+	return from_terminal(prompt, is_new, passphrase);
 }
 
 int keyadm_token_pin(const char *fd_text, struct proto_passphrase *pin)

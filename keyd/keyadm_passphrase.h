@@ -21,12 +21,12 @@ enum keyadm_asks {
 enum keyadm_asks keyadm_custody_asks(const char *custody);
 
 /*
- * From the descriptor whose number fd_text is, or with NULL from the terminal, without echo; twice, if
- * it is a new one. *passphrase is in secret memory, and wiped on failure. 0, or a negative errno: then
+ * The passphrase of ("key store", …), from the descriptor whose number fd_text is, or with NULL from the
+ * terminal, without echo; twice, if it is a new one. *passphrase is in secret memory, and wiped on failure. 0, or a negative errno: then
  * the reason has been told on stderr.
  */
-int keyadm_passphrase(const char *fd_text, bool is_new, struct proto_passphrase *passphrase)
-	__attribute__((warn_unused_result));
+int keyadm_passphrase(const char *fd_text, bool is_new, const char *of,
+	struct proto_passphrase *passphrase) __attribute__((warn_unused_result));
 
 /* The same for the PIN of a token. */
 int keyadm_token_pin(const char *fd_text, struct proto_passphrase *pin)

@@ -2,55 +2,17 @@
 #include "keyadm_volume.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "keyadm_exchange.h"
+#include "keyadm_file.h"
 #include "keyadm_format.h"
 #include "keyadm_target.h"
 #include "secret.h"
 #include "text.h"
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int signo)
-{
-	(void)signo;
-	stop = 1;
-}
-
-/* No SA_RESTART: a long fallocate(2) ends early. What is ignored, as under nohup(1), stays ignored. */
-static void catch_signals(void)
-{
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction sa = {.sa_handler = on_signal}, old;
-
-	(void)sigemptyset(&sa.sa_mask);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			(void)sigaction(signals[i], &sa, NULL);
-	}
-}
-
-/* Sends request and expects an answer that ends in a message of type want. */
-static int ask(struct client *c, struct proto_msg *request, uint16_t want)
-{
-	int err = client_request(c, request);
-
-	if (err)
-		return keyadm_refuse(err, "%s", client_strerror(err));
-	if (c->channel.msg->type == want && want != PROTO_REPLY)
-		return 0;
-	err = keyadm_check_reply(c->channel.msg);
-	if (!err && want != PROTO_REPLY)
-		err = keyadm_refuse(-EBADMSG, "%s", client_strerror(-EBADMSG));
-	return err;
-}
 
 static int parse_sector_size(const char *text, uint32_t *sector_bytes)
 {
@@ -118,7 +80,7 @@ static int check_level(struct client *c, const char *level)
 	int err = text_copy(request.level.level, sizeof(request.level.level), level);
 
 	if (!err)
-		err = ask(c, &request, PROTO_REPLY);
+		err = keyadm_ask(c, &request, PROTO_REPLY);
 	if (err)
 		return err;
 	struct json_object *json = json_tokener_parse(c->text), *state;
@@ -166,7 +128,7 @@ static int write_header(struct client *c, struct target *t)
 	if (c->fd < 0 || header_bytes != VOLUME_HEADER_BYTES)
 		return keyadm_refuse(-EBADMSG, "%s", client_strerror(-EBADMSG));
 	int err = target_write_header(t, c->fd, header_bytes);
-	if (!err && stop)
+	if (!err && keyadm_stop)
 		err = keyadm_refuse(-EINTR, "interrupted; nothing was created");
 	return err;
 }
@@ -202,16 +164,16 @@ int keyadm_volume_create(struct client *c, const struct keyadm_args *args)
 		err = check_level(c, create->level);
 	if (err)
 		return err;
-	catch_signals();
+	keyadm_catch_signals();
 	err = target_open(&target, create->path, args->option[OPT_FORCE]);
 	if (err)
 		return err;
-	c->stop = target.stop = &stop;
+	c->stop = target.stop = &keyadm_stop;
 	err = fit(&target, create);
 	if (!err)
 		err = target_allocate(&target, create->size_bytes + VOLUME_HEADER_BYTES);
 	if (!err)
-		err = ask(c, &request, PROTO_VOLUME_HEADER);
+		err = keyadm_ask(c, &request, PROTO_VOLUME_HEADER);
 	if (!err)
 		err = write_header(c, &target);
 	if (!err)
@@ -220,80 +182,30 @@ int keyadm_volume_create(struct client *c, const struct keyadm_args *args)
 	return err;
 }
 
-/* Straight from secret memory to the file: no stdio buffer in between. */
-static int write_key(int fd, const struct proto_key *key)
-{
-	for (size_t done = 0; done < key->key_bytes;) {
-		ssize_t n = write(fd, key->key + done, key->key_bytes - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		done += (size_t)n;
-	}
-	return fsync(fd) ? -errno : 0;
-}
-
-static void remove_key_file(int fd, const char *path)
-{
-	static const uint8_t zeros[CIPHER_KEY_MAX];
-
-	if (pwrite(fd, zeros, sizeof(zeros), 0) > 0)
-		(void)fsync(fd);
-	(void)unlink(path);
-}
-
 static int receive_key(struct client *c, struct proto_msg *request, int fd, const char *out_path)
 {
-	int err = ask(c, request, PROTO_KEY);
+	int err = keyadm_ask(c, request, PROTO_KEY);
 	if (err)
 		return err;
-	err = write_key(fd, &c->channel.msg->key);
+	const struct proto_key *key = &c->channel.msg->key; /* in secret memory */
+	err = keyadm_file_write(fd, out_path, key->key, key->key_bytes);
 	secret_wipe(c->channel.msg, sizeof(*c->channel.msg));
-	if (err)
-		return keyadm_refuse(
-			err, "%s: the key cannot be written: %s", out_path, strerror(-err));
-	err = client_next(c);
-	if (err)
-		return keyadm_refuse(err, "%s", client_strerror(err));
-	return keyadm_check_reply(c->channel.msg);
-}
-
-static int sync_folder(const char *path)
-{
-	char resolved[PROTO_PATH_BYTES];
-
-	int err = target_resolve(path, true, resolved);
-	if (err)
-		return err;
-	*(strrchr(resolved, '/') + 1) = '\0';
-	int fd = open(resolved, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return keyadm_refuse(-errno, "%s: %s", resolved, strerror(errno));
-	if (fsync(fd))
-		err = keyadm_refuse(-errno, "%s: %s", resolved, strerror(errno));
-	(void)close(fd);
-	return err;
+	if (!err)
+		err = keyadm_file_sync(fd, out_path);
+	return err ? err : keyadm_ask_on(c);
 }
 
 int keyadm_volume_key(struct client *c, struct proto_msg *request, const char *out_path)
 {
-	catch_signals();
-	int fd = open(
-		out_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
-	if (fd < 0 && errno == EEXIST)
-		return keyadm_refuse(-EEXIST, "%s exists: choose a new file for the key", out_path);
+	keyadm_catch_signals();
+	int fd = keyadm_file_create(out_path);
 	if (fd < 0)
-		return keyadm_refuse(-errno, "%s cannot be created: %s", out_path, strerror(errno));
+		return fd;
 
-	c->stop = &stop;
+	c->stop = &keyadm_stop;
 	int err = receive_key(c, request, fd, out_path);
-	if (!err)
-		err = sync_folder(out_path);
-	if (!err && stop)
+	if (!err && keyadm_stop)
 		err = keyadm_refuse(-EINTR, "interrupted; %s was removed", out_path);
-	if (err)
-		remove_key_file(fd, out_path);
-	(void)close(fd);
+	keyadm_file_end(fd, out_path, err);
 	return err;
 }

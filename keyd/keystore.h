@@ -14,6 +14,7 @@
  *   levels/NAME/destroyed                RECORD_TOMBSTONE: wins over any key that comes back
  *   levels/NAME/certificate.json
  *   levels/NAME/volumes/UUID.{intent,request,destroyed,certificate.json}
+ *   levels/NAME/before/                  the destroyed level that this one was (import)
  *   zeroized                             every key was destroyed at once (zeroize_record.h)
  *   lock                                 flock(2): one keyd a store
  *

@@ -145,32 +145,50 @@ static int make_level_dirs(const struct keystore *ks, const char *name)
 	return rc;
 }
 
-static int write_level_record(
-	const struct keystore *ks, const char *level, const struct record *rec, const uint8_t *kept)
+static int seal_level(
+	const struct keystore *ks, int dir_fd, const struct record *rec, const uint8_t *kept)
 {
 	uint8_t *file = NULL;
 	size_t file_bytes;
 
-	int dir_fd = store_open_level_dir(ks, level);
-	if (dir_fd < 0)
-		return dir_fd;
 	int rc = record_seal(
 		rec, ks->root, kept, store_level_key_bytes(ks->custody), &file, &file_bytes);
 	if (!rc)
 		rc = durable_write(dir_fd, LEVEL_KEY_FILE, file, file_bytes);
 	free(file);
+	return rc;
+}
+
+static int write_level_record(
+	const struct keystore *ks, const char *level, const struct record *rec, const uint8_t *kept)
+{
+	int dir_fd = store_open_level_dir(ks, level);
+	if (dir_fd < 0)
+		return dir_fd;
+	int rc = seal_level(ks, dir_fd, rec, kept);
 	(void)close(dir_fd);
 	return rc;
+}
+
+int store_write_level_key(
+	const struct keystore *ks, int dir_fd, const struct record *rec, const uint8_t *key)
+{
+	const struct custody_levels *levels = ks->custody->levels;
+	uint8_t sealed[CUSTODY_SEALED_LEVEL_BYTES]; /* no secret */
+
+	int rc = levels ? levels->seal(ks->keeper, rec->level, key, sealed) : 0;
+	return rc ? rc : seal_level(ks, dir_fd, rec, levels ? sealed : key);
 }
 
 static int write_level_key(
 	const struct keystore *ks, const char *level, const struct record *rec, const uint8_t *key)
 {
-	const struct custody_levels *levels = ks->custody->levels;
-	uint8_t sealed[CUSTODY_SEALED_LEVEL_BYTES]; /* no secret */
-
-	int rc = levels ? levels->seal(ks->keeper, level, key, sealed) : 0;
-	return rc ? rc : write_level_record(ks, level, rec, levels ? sealed : key);
+	int dir_fd = store_open_level_dir(ks, level);
+	if (dir_fd < 0)
+		return dir_fd;
+	int rc = store_write_level_key(ks, dir_fd, rec, key);
+	(void)close(dir_fd);
+	return rc;
 }
 
 /* The file may be there although its directory could not be synced: nobody was told of it. */
@@ -269,7 +287,7 @@ static bool same_volume(const struct volume *volume, const struct record *rec)
 	       rec->data_offset_bytes == volume->data_offset_bytes;
 }
 
-static int read_volume_key(const struct keystore *ks, const struct volume *volume,
+int store_volume_key(const struct keystore *ks, const struct volume *volume,
 	const uint8_t *level_key, uint8_t *key)
 {
 	char name[STORE_NAME_BYTES], fingerprint[FINGERPRINT_BYTES];
@@ -301,7 +319,7 @@ int keystore_volume_key(struct keystore *ks, struct volume *volume, uint8_t *key
 		return -errno;
 	int rc = store_level_key(ks, volume->level->name, &level_rec, level_key);
 	if (!rc)
-		rc = read_volume_key(ks, volume, level_key, key);
+		rc = store_volume_key(ks, volume, level_key, key);
 	if (rc == -EBADMSG || rc == -ENOENT) {
 		volume->state = KEY_DAMAGED;
 		rc = -EBADMSG;
@@ -335,8 +353,8 @@ static struct volume *new_volume(struct level *level, const struct volume_spec *
 	return volume;
 }
 
-static int seal_volume(const struct volume *volume, const uint8_t *level_key, const uint8_t *key,
-	struct volume_draft *draft)
+int store_seal_volume(const struct volume *volume, const uint8_t *level_key, const uint8_t *key,
+	uint8_t **file, size_t *file_bytes)
 {
 	struct record rec = {
 		.kind = RECORD_VOLUME_KEY,
@@ -356,8 +374,7 @@ static int seal_volume(const struct volume *volume, const uint8_t *level_key, co
 	if (!rc)
 		rc = text_copy(rec.cipher, sizeof(rec.cipher), volume->cipher->name);
 	if (!rc)
-		rc = record_seal(&rec, level_key, key, volume->cipher->key_bytes, &draft->sealed,
-			&draft->sealed_bytes);
+		rc = record_seal(&rec, level_key, key, volume->cipher->key_bytes, file, file_bytes);
 	return rc;
 }
 
@@ -379,7 +396,8 @@ static int make_volume(
 	if (!rc)
 		rc = luks_format(&fmt, key, &draft->header_fd, &volume->data_offset_bytes);
 	if (!rc)
-		rc = seal_volume(volume, level_key, key, draft);
+		rc = store_seal_volume(
+			volume, level_key, key, &draft->sealed, &draft->sealed_bytes);
 	return rc;
 }
 

@@ -60,6 +60,14 @@ static int erase_temporary(void *unused, int dir_fd, const char *name)
 	return 0;
 }
 
+static int settle_import(void *unused, int levels_fd, const char *name)
+{
+	(void)unused;
+	if (durable_is_temporary(name) && text_is_level_name(durable_name_of_temporary(name)))
+		store_settle_import(levels_fd, name);
+	return 0;
+}
+
 static int add_listed_volume(
 	struct level *level, struct json_object *item, const struct record *rec)
 {
@@ -381,6 +389,8 @@ int store_load(struct keystore *ks)
 	int rc = store_each_name(ks->dir_fd, erase_temporary, NULL);
 	if (!rc)
 		rc = clean_keys_dir(ks);
+	if (!rc)
+		rc = store_each_name(levels_fd, settle_import, NULL);
 	if (!rc)
 		rc = store_each_name(levels_fd, visit_level, ks);
 	(void)close(levels_fd);

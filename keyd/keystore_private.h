@@ -14,6 +14,7 @@
 #define LEVEL_REQUEST_FILE        "destroy.request"
 #define LEVEL_TOMBSTONE_FILE      "destroyed"
 #define LEVEL_CERTIFICATE_FILE    "certificate.json"
+#define LEVEL_FORMER_DIR          "before"
 #define VOLUME_KEY_SUFFIX         ".key"
 #define VOLUME_INTENT_SUFFIX      ".intent"
 #define VOLUME_REQUEST_SUFFIX     ".request"
@@ -66,6 +67,27 @@ size_t store_level_key_bytes(const struct custody *custody);
  */
 int store_level_key(const struct keystore *ks, const char *level, struct record *rec, uint8_t *key)
 	__attribute__((warn_unused_result));
+
+/* Seals and writes LEVEL_KEY_FILE in dir_fd, the level's directory. 0 or -errno. */
+int store_write_level_key(const struct keystore *ks, int dir_fd, const struct record *rec,
+	const uint8_t *key) __attribute__((warn_unused_result));
+
+/* Seals volume's key into *file, a new heap block that the caller frees. 0 or -errno. */
+int store_seal_volume(const struct volume *volume, const uint8_t *level_key, const uint8_t *key,
+	uint8_t **file, size_t *file_bytes) __attribute__((warn_unused_result));
+
+/*
+ * Unwraps volume's key into key, secret memory, and compares all that is said about it with the index.
+ * 0, -EBADMSG, -ENOENT, or -errno.
+ */
+int store_volume_key(const struct keystore *ks, const struct volume *volume,
+	const uint8_t *level_key, uint8_t *key) __attribute__((warn_unused_result));
+
+/*
+ * Puts temporary, a directory in levels_fd that a crash in an import left, where it belongs: what was
+ * built is erased, the directory of a destroyed level goes below the one that took its place.
+ */
+void store_settle_import(int levels_fd, const char *temporary);
 
 /* Fills the index from the directories. Only being out of memory or descriptors is an error. */
 int store_load(struct keystore *ks) __attribute__((warn_unused_result));

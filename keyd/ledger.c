@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,15 +17,23 @@
 #include "text.h"
 #include "wrap.h"
 
-enum { LINE_BYTES_MAX = 2048, ID_RAW_BYTES = 8 };
+enum {
+	LINE_BYTES_MAX = 16384,
+	FILE_BYTES_MAX = 64 * 1024 * 1024,
+	ID_RAW_BYTES = 8,
+};
 
-static int new_id(char id[LEDGER_ID_BYTES])
+/* Of lines that are no entry, but about one. */
+static const char kind_destroyed[] = "destroyed";
+
+int ledger_new_id(char id[LEDGER_ID_BYTES])
 {
 	uint8_t raw[ID_RAW_BYTES];
 
 	int rc = wrap_new_key(raw, sizeof(raw));
 	if (rc)
 		return rc;
+	memset(id, 0, LEDGER_ID_BYTES);
 	memcpy(id, "exp-", 4);
 	text_hex(raw, sizeof(raw), id + 4);
 	return 0;
@@ -55,80 +64,175 @@ static int open_at_line_start(int dir_fd, uint64_t *size_bytes)
 	return fd;
 }
 
-int ledger_append(int dir_fd, const struct ledger_entry *entry, char id[LEDGER_ID_BYTES])
+static int append_line(int dir_fd, struct json_object *json)
 {
-	char line[LINE_BYTES_MAX], now[TEXT_TIME_BYTES];
+	char line[LINE_BYTES_MAX];
 	uint64_t size_bytes;
 
-	int rc = new_id(id);
-	if (rc)
-		return rc;
-	text_time(now, clock_wall_seconds());
-	const struct passwd *pw = getpwuid(entry->by->uid);
-	char user[64];
-	text_sanitize(user, sizeof(user), pw && !strpbrk(pw->pw_name, "\"\\") ? pw->pw_name : "");
-	/* Every string here comes from an alphabet that JSON takes as it is. */
-	int len = snprintf(line, sizeof(line),
-		"{\"id\":\"%s\",\"time\":\"%s\",\"kind\":\"volume-key\",\"uid\":%u,\"user\":\"%s\","
-		"\"uuid\":\"%s\",\"level\":\"%s\",\"fingerprint\":\"%s\"}\n",
-		id, now, (unsigned)entry->by->uid, user, entry->volume, entry->level,
-		entry->fingerprint);
+	const char *text = json_object_to_json_string_ext(
+		json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	int len = text ? snprintf(line, sizeof(line), "%s\n", text) : -1;
 	if (len < 0 || (size_t)len >= sizeof(line))
-		return -EMSGSIZE;
+		return text ? -EMSGSIZE : -ENOMEM;
 	int fd = open_at_line_start(dir_fd, &size_bytes);
 	if (fd < 0)
 		return fd;
-	rc = durable_append(fd, line, (size_t)len, &size_bytes);
+	int rc = size_bytes + (uint64_t)len > FILE_BYTES_MAX
+			 ? -EFBIG
+			 : durable_append(fd, line, (size_t)len, &size_bytes);
 	(void)close(fd);
 	return rc;
 }
 
-static int collect(FILE *f, const char *level, const char *volume, struct json_object *found,
-	uint64_t *damaged)
+/* What every line begins with. */
+static struct json_object *new_line(const char *id, const char *kind, const struct peer *by)
 {
-	char line[LINE_BYTES_MAX];
+	struct json_object *json = json_object_new_object();
+	const struct passwd *pw = getpwuid(by->uid);
+	char user[64];
 
-	while (fgets(line, sizeof(line), f)) {
-		if (line[0] == '\n')
+	text_sanitize(user, sizeof(user), pw ? pw->pw_name : "");
+	if (json_add_string(json, "id", id) && json_add_time(json, "time", clock_wall_seconds()) &&
+		json_add_string(json, "kind", kind) && json_add_number(json, "uid", by->uid) &&
+		json_add_string(json, "user", user))
+		return json;
+	json_object_put(json);
+	return NULL;
+}
+
+static bool add_if(struct json_object *json, const char *key, const char *value)
+{
+	return !value || json_add_string(json, key, value);
+}
+
+int ledger_append(int dir_fd, const struct ledger_entry *entry)
+{
+	struct json_object *json = new_line(entry->id, entry->kind, entry->by);
+
+	bool ok = json && add_if(json, "uuid", entry->volume) &&
+		  add_if(json, "level", entry->level) &&
+		  add_if(json, "fingerprint", entry->fingerprint) &&
+		  add_if(json, "to", entry->to) && add_if(json, "host", entry->host) &&
+		  add_if(json, "sha256", entry->sha256);
+	if (ok && entry->recipients)
+		ok = json_add(json, "recipients", json_object_get(entry->recipients));
+	int rc = ok ? append_line(dir_fd, json) : -ENOMEM;
+	json_object_put(json);
+	return rc;
+}
+
+int ledger_vouch(int dir_fd, const struct peer *by, const char *id)
+{
+	struct json_object *json = new_line(id, kind_destroyed, by);
+
+	int rc = json ? append_line(dir_fd, json) : -ENOMEM;
+	json_object_put(json);
+	return rc;
+}
+
+/* Enters into the entries so far that somebody vouches for the one that line speaks of. */
+static bool apply_vouching(struct json_object *entries, struct json_object *line)
+{
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < json_object_array_length(entries); i++) {
+		struct json_object *entry = json_object_array_get_idx(entries, i);
+		if (strcmp(json_string(entry, "id"), json_string(line, "id")) ||
+			json_object_object_get_ex(entry, kind_destroyed, NULL))
 			continue;
-		struct json_object *entry = json_tokener_parse(line);
-		if (!json_object_is_type(entry, json_type_object)) {
-			++*damaged;
-			json_object_put(entry);
-			continue;
-		}
-		bool wanted = volume ? !strcmp(json_string(entry, "uuid"), volume)
-				     : !level || !strcmp(json_string(entry, "level"), level);
-		if (!wanted)
-			json_object_put(entry);
-		else if (!json_append(found, entry))
-			return -ENOMEM;
+		struct json_object *by = json_object_new_object();
+		ok = json_add_string(by, "time", json_string(line, "time")) &&
+		     json_add_number(by, "uid", json_number(line, "uid")) &&
+		     json_add_string(by, "user", json_string(line, "user"));
+		ok = json_add(entry, kind_destroyed, by) && ok;
 	}
-	return ferror(f) ? -EIO : 0;
+	return ok;
+}
+
+static int take_line(struct json_object *entries, const char *text, uint64_t *damaged)
+{
+	struct json_object *line = json_tokener_parse(text);
+	bool ok = true;
+
+	if (!json_object_is_type(line, json_type_object)) {
+		++*damaged;
+	} else if (!strcmp(json_string(line, "kind"), kind_destroyed)) {
+		ok = apply_vouching(entries, line);
+	} else {
+		ok = json_append(entries, line);
+		line = NULL; /* the array owns it */
+	}
+	json_object_put(line);
+	return ok ? 0 : -ENOMEM;
+}
+
+struct json_object *ledger_list(int dir_fd, uint64_t *damaged)
+{
+	struct json_object *entries = json_object_new_array();
+	uint8_t *data = NULL;
+	size_t len_bytes;
+	char *next;
+
+	*damaged = 0;
+	int rc = durable_read(dir_fd, LEDGER_FILE, FILE_BYTES_MAX, &data, &len_bytes);
+	if (rc == -ENOENT)
+		rc = 0; /* nothing was ever exported */
+	for (char *line = (char *)data; !rc && line && *line; line = next) {
+		next = line + strcspn(line, "\n");
+		if (*next)
+			*next++ = '\0';
+		if (*line)
+			rc = entries ? take_line(entries, line, damaged) : -ENOMEM;
+	}
+	free(data);
+	if (rc) {
+		json_object_put(entries);
+		return NULL;
+	}
+	return entries;
+}
+
+/* An export of a level's key opens all its volumes, also those that are not in it. */
+static bool concerns(struct json_object *entry, const char *level, const char *volume)
+{
+	const char *uuid = json_string(entry, "uuid");
+
+	if (!level)
+		return true;
+	if (volume && *uuid)
+		return !strcmp(uuid, volume);
+	return !strcmp(json_string(entry, "level"), level);
+}
+
+static struct json_object *select_entries(
+	int dir_fd, const char *level, const char *volume, bool vouched, uint64_t *damaged)
+{
+	struct json_object *all = ledger_list(dir_fd, damaged);
+	struct json_object *found = json_object_new_array();
+	bool ok = all && found;
+
+	for (size_t i = 0; ok && i < json_object_array_length(all); i++) {
+		struct json_object *entry = json_object_array_get_idx(all, i);
+		if (concerns(entry, level, volume) &&
+			json_object_object_get_ex(entry, kind_destroyed, NULL) == vouched)
+			ok = json_append(found, json_object_get(entry));
+	}
+	json_object_put(all);
+	if (ok)
+		return found;
+	json_object_put(found);
+	return NULL;
 }
 
 struct json_object *ledger_outstanding(
 	int dir_fd, const char *level, const char *volume, uint64_t *damaged)
 {
-	struct json_object *found = json_object_new_array();
-	FILE *f = NULL;
-	int rc = 0;
+	return select_entries(dir_fd, level, volume, false, damaged);
+}
 
-	*damaged = 0;
-	int fd = openat(dir_fd, LEDGER_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		rc = errno == ENOENT ? 0 : -errno; /* nothing was ever exported */
-	else if (!(f = fdopen(fd, "r")))
-		rc = -errno;
-	if (f && found)
-		rc = collect(f, level, volume, found, damaged);
-	if (f)
-		(void)fclose(f);
-	else if (fd >= 0)
-		(void)close(fd);
-	if (rc) {
-		json_object_put(found);
-		return NULL;
-	}
-	return found;
+struct json_object *ledger_vouched(int dir_fd, const char *level, const char *volume)
+{
+	uint64_t damaged;
+
+	return select_entries(dir_fd, level, volume, true, &damaged);
 }

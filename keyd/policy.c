@@ -53,6 +53,11 @@ static const struct {
 	{PROTO_REQUEST_APPROVE, SECURITY},
 	{PROTO_REQUEST_CANCEL, SECURITY},
 	{PROTO_ZEROIZE, SECURITY},
+	{PROTO_UPLOAD, SECURITY},
+	{PROTO_EXPORT, SECURITY},
+	{PROTO_IMPORT, SECURITY},
+	{PROTO_LEDGER, AUDITOR | SECURITY},
+	{PROTO_VOUCH, SECURITY},
 };
 
 static const struct destroy_rules rules_unsaid = {.approval = -1, .delay_s = -1};

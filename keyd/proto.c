@@ -93,6 +93,27 @@ static const struct field request[] = {STRING(request.id)};
 static const struct field volume_header[] = {
 	U64(volume_header.header_bytes), STRING(volume_header.uuid)};
 static const struct field text[] = {U32(text.len), BYTES(text.bytes, text.len)};
+static const struct field export[] = {
+	STRING(export.level),
+	U32(export.threshold),
+	U32(export.shares),
+	U32(export.passphrase.len_bytes),
+	BYTES(export.passphrase.bytes, export.passphrase.len_bytes),
+};
+static const struct field import[] = {
+	STRING(import.level),
+	U32(import.force),
+	U32(import.passphrase.len_bytes),
+	BYTES(import.passphrase.bytes, import.passphrase.len_bytes),
+};
+static const struct field export_id[] = {STRING(export_id.id)};
+static const struct field exported[] = {U64(exported.file_bytes), STRING(exported.id)};
+static const struct field upload[] = {
+	U32(upload.total_bytes),
+	U32(upload.offset_bytes),
+	U32(upload.len),
+	BYTES(upload.bytes, upload.len),
+};
 static const struct field key[] = {U32(key.key_bytes), BYTES(key.key, key.key_bytes)};
 
 #define MESSAGE(type, fields)                                                                      \
@@ -143,11 +164,17 @@ static const struct message messages[] = {
 	MESSAGE(REQUEST_APPROVE, request),
 	MESSAGE(REQUEST_CANCEL, request),
 	MESSAGE_BARE(ZEROIZE),
+	MESSAGE(EXPORT, export),
+	MESSAGE(IMPORT, import),
+	MESSAGE_BARE(LEDGER),
+	MESSAGE(VOUCH, export_id),
 	MESSAGE(REPLY, reply),
 	MESSAGE(TEXT, text),
 	MESSAGE(VOLUME_HEADER, volume_header),
 	MESSAGE(KEY, key),
 	MESSAGE(PROGRESS, progress),
+	MESSAGE(EXPORTED, exported),
+	MESSAGE(UPLOAD, upload),
 };
 
 static const char *const status_names[] = {

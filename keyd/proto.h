@@ -30,7 +30,8 @@ enum {
 	PROTO_HASH_BYTES = 72,       /* SHA-256 in hexadecimal digits */
 	PROTO_REQUEST_ID_BYTES = 16, /* of a request to destroy: 8 hexadecimal digits */
 	PROTO_MESSAGE_BYTES = 512,   /* one line for people: what, and what to do */
-	PROTO_TEXT_BYTES = 4096,     /* one chunk of a JSON document */
+	PROTO_TEXT_BYTES = 4096,     /* one chunk of a JSON document, or of an upload */
+	PROTO_EXPORT_ID_BYTES = 24,
 	PROTO_WIRE_BYTES_MAX = 8192,
 };
 
@@ -78,12 +79,19 @@ enum proto_type {
 	PROTO_REQUEST_APPROVE = 54,   /* a */
 	PROTO_REQUEST_CANCEL = 55,    /* a */
 	PROTO_ZEROIZE = 56,           /* a  every key of the store at once */
+	PROTO_EXPORT = 57, /* a  answered by EXPORTED, TEXT*, REPLY; certificates come by UPLOAD */
+	PROTO_IMPORT = 58, /* a  of what came by UPLOAD */
+	PROTO_LEDGER = 59, /* a  the exports and imports */
+	PROTO_VOUCH = 60,  /* a  a copy in the ledger was destroyed, says the peer */
 
 	PROTO_REPLY = 64,    /* k  ends the answer */
 	PROTO_TEXT,          /* k  a chunk of the JSON answer */
 	PROTO_VOLUME_HEADER, /* k  carries a memfd with the LUKS2 header to write */
 	PROTO_KEY,           /* k  a volume key for disaster recovery */
 	PROTO_PROGRESS = 70, /* k  how far a long request is */
+	PROTO_EXPORTED = 68, /* k  carries a memfd with the export's file */
+
+	PROTO_UPLOAD = 80, /* a  a chunk of what EXPORT or IMPORT needs; answered by REPLY */
 };
 
 /* What REPLY, HELLO_REPLY and ATTACH_REPLY say. */
@@ -223,6 +231,35 @@ struct proto_key {
 	uint8_t key[CIPHER_KEY_MAX];
 };
 
+struct proto_export {
+	char level[PROTO_LEVEL_BYTES];      /* empty: every level that is not destroyed */
+	uint32_t threshold;                 /* the passphrase is split: so many shares are needed */
+	uint32_t shares;                    /* of so many; both 0: it is not; for the ledger */
+	struct proto_passphrase passphrase; /* empty: for the certificates of an upload */
+};
+
+struct proto_import {
+	char level[PROTO_LEVEL_BYTES];      /* empty: all that are in it */
+	uint32_t force;                     /* 1: also levels that were destroyed here */
+	struct proto_passphrase passphrase; /* empty: the upload is open already */
+};
+
+struct proto_export_id { /* VOUCH */
+	char id[PROTO_EXPORT_ID_BYTES];
+};
+
+struct proto_exported {
+	uint64_t file_bytes; /* length of the memfd that comes with this message */
+	char id[PROTO_EXPORT_ID_BYTES];
+};
+
+struct proto_upload {
+	uint32_t total_bytes;  /* of all chunks; the same in each */
+	uint32_t offset_bytes; /* of this one; 0 starts a new upload */
+	uint32_t len;
+	uint8_t bytes[PROTO_TEXT_BYTES]; /* the first len count; may be keys */
+};
+
 struct proto_msg {
 	uint16_t type;   /* enum proto_type */
 	uint32_t serial; /* chosen by the requester, echoed in the answer */
@@ -248,6 +285,11 @@ struct proto_msg {
 		struct proto_volume_header volume_header;
 		struct proto_text text;
 		struct proto_key key;
+		struct proto_export export;
+		struct proto_import import;
+		struct proto_export_id export_id;
+		struct proto_exported exported;
+		struct proto_upload upload;
 	};
 };
 

@@ -10,7 +10,7 @@
 #include "secret.h"
 #include "text.h"
 
-enum { PLAIN_BYTES_MAX = 4096 };
+enum { PLAIN_BYTES_MAX = 64 * 1024 * 1024 }; /* a key, or an export */
 
 int wrap_seal(const uint8_t wrapping_key[WRAP_KEY_BYTES], const void *aad, size_t aad_bytes,
 	const uint8_t *plain, size_t len_bytes, uint8_t *out)

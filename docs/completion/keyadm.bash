@@ -14,13 +14,14 @@ _keyadm_requests()
 _keyadm_words()
 {
 	case "$1" in
-	'') echo 'init unlock custody status level volume requests approve cancel zeroize certificate audit' ;;
+	'') echo 'init unlock custody status level volume requests approve cancel zeroize certificate export import ledger audit' ;;
 	'custody') echo 'change' ;;
 	'level') echo 'create list show suspend resume destroy' ;;
 	'volume') echo 'create list show key destroy' ;;
 	'certificate') echo 'show key verify' ;;
 	'certificate show') _keyadm_levels ;;
 	'approve' | 'cancel') _keyadm_requests ;;
+	'ledger') echo 'destroyed' ;;
 	'level show' | 'level suspend' | 'level resume' | 'level destroy') _keyadm_levels ;;
 	esac
 }
@@ -38,6 +39,8 @@ _keyadm_options()
 	'volume key') echo '--out' ;;
 	'certificate key') echo '--out' ;;
 	'certificate verify') echo '--key' ;;
+	'export') echo '--level --all --out --recipient --passphrase-fd --split' ;;
+	'import') echo '--level --key --passphrase-fd --share --force' ;;
 	'audit') echo '--verify --head --print-head' ;;
 	esac
 	echo '--admin-socket --json --help'
@@ -51,7 +54,7 @@ _keyadm_value()
 	--custody) echo 'file passphrase tpm2 pkcs11' ;;
 	--sector-size) echo '512 4096' ;;
 	--cipher) echo 'aes-cbc-essiv:sha256 aes-xts-plain64' ;;
-	--size | --out | --admin-socket | --passphrase-fd | --head | --key | --config | --state) ;;
+	--size | --out | --admin-socket | --passphrase-fd | --head | --key | --recipient | --split | --share | --config | --state) ;;
 	*) return 1 ;;
 	esac
 }
@@ -61,7 +64,7 @@ _keyadm()
 	local cur="${COMP_WORDS[COMP_CWORD]}" command='' i values
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "${COMP_WORDS[i]}" in
-		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket | --passphrase-fd | --head | --key | --config | --state) ((i++)) ;;
+		--level | --custody | --sector-size | --cipher | --size | --out | --admin-socket | --passphrase-fd | --head | --key | --recipient | --split | --share | --config | --state) ((i++)) ;;
 		-*) ;;
 		*) command+="${command:+ }${COMP_WORDS[i]}" ;;
 		esac

@@ -51,6 +51,27 @@ static void a_value_may_follow_and_look_like_an_option(void **state)
 	assert_int_equal(args.words, 1);
 }
 
+static void some_options_may_be_repeated(void **state)
+{
+	struct keyadm_args args;
+	const char *argv[2 * KEYADM_REPEATS_MAX + 4] = {"keyadm"};
+
+	(void)state;
+	assert_int_equal(PARSE(&args, "export", "--recipient", "a", "--recipient=b"), 0);
+	assert_int_equal(args.repeats, 2);
+	assert_string_equal(args.repeated[0], "a");
+	assert_string_equal(args.repeated[1], "b");
+	assert_int_equal(PARSE(&args, "--out", "a", "--out", "b"), -EINVAL);
+	for (size_t i = 0; i <= KEYADM_REPEATS_MAX; i++) {
+		argv[1 + 2 * i] = "--share";
+		argv[2 + 2 * i] = "x";
+	}
+	assert_int_equal(parse(&args, argv), -EINVAL);
+	argv[1 + 2 * KEYADM_REPEATS_MAX] = NULL;
+	assert_int_equal(parse(&args, argv), 0);
+	assert_int_equal(args.repeats, KEYADM_REPEATS_MAX);
+}
+
 static void two_dashes_end_the_options(void **state)
 {
 	struct keyadm_args args;
@@ -142,6 +163,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_stand_anywhere),
 		cmocka_unit_test(a_value_may_follow_and_look_like_an_option),
+		cmocka_unit_test(some_options_may_be_repeated),
 		cmocka_unit_test(two_dashes_end_the_options),
 		cmocka_unit_test(wrong_options_are_named),
 		cmocka_unit_test(sizes_are_bytes_or_powers_of_1024),

@@ -88,6 +88,16 @@ static const struct row layout[] = {
 	ROW(DESTROY_EMERGENCY, 80, 4096, "string", emergency, id),
 	ROW(REQUEST_APPROVE, 16, 16, "string", request, id),
 	ROW(REQUEST_CANCEL, 16, 16, "string", request, id),
+	ROW(EXPORT, 16, 64, "string", export, level),
+	ROW(EXPORT, 80, 4, "u32", export, threshold),
+	ROW(EXPORT, 84, 4, "u32", export, shares),
+	ROW(EXPORT, 88, 4, "u32", export, passphrase.len_bytes),
+	ROW(EXPORT, 92, 512, "bytes", export, passphrase.bytes),
+	ROW(IMPORT, 16, 64, "string", import, level),
+	ROW(IMPORT, 80, 4, "u32", import, force),
+	ROW(IMPORT, 84, 4, "u32", import, passphrase.len_bytes),
+	ROW(IMPORT, 88, 512, "bytes", import, passphrase.bytes),
+	ROW(VOUCH, 16, 24, "string", export_id, id),
 	ROW(REPLY, 16, 4, "u32", reply, status),
 	ROW(REPLY, 20, 512, "string", reply, message),
 	ROW(TEXT, 16, 4, "u32", text, len),
@@ -98,9 +108,15 @@ static const struct row layout[] = {
 	ROW(KEY, 20, 64, "bytes", key, key),
 	ROW(PROGRESS, 16, 4, "u32", progress, done),
 	ROW(PROGRESS, 20, 4, "u32", progress, total),
+	ROW(EXPORTED, 16, 8, "u64", exported, file_bytes),
+	ROW(EXPORTED, 24, 24, "string", exported, id),
+	ROW(UPLOAD, 16, 4, "u32", upload, total_bytes),
+	ROW(UPLOAD, 20, 4, "u32", upload, offset_bytes),
+	ROW(UPLOAD, 24, 4, "u32", upload, len),
+	ROW(UPLOAD, 28, 4096, "bytes", upload, bytes),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 43, TYPE_MAX = 100 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 49, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 
