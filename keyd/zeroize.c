@@ -178,7 +178,7 @@ static void finish(struct keyd *keyd, struct zeroize *z)
 	note_error(z, "note the consumers' answers",
 		zeroize_enter_answers(&z->answers, z->certificate));
 	int rc = zeroize_complete(
-		z->certificate, state_fd, z->first_error, clock_wall_seconds(), keyd->audit.head);
+		z->certificate, state_fd, z->first_error, clock_wall_seconds(), &keyd->audit);
 	if (!rc && z->signing_key)
 		rc = serverkeys_sign_with(z->signing_key, keyd->signer.id, z->certificate);
 	if (!rc)

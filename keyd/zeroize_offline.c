@@ -130,8 +130,7 @@ static int zeroize(const struct keystore *ks, bool kill_holders, struct audit *a
 	zeroize_find_holders(&answers, ks->dir_fd, kill_holders);
 	int rc = zeroize_enter_answers(&answers, json);
 	if (!rc)
-		rc = zeroize_complete(json, ks->dir_fd, error, clock_wall_seconds(),
-			audit->fd >= 0 ? audit->head : "");
+		rc = zeroize_complete(json, ks->dir_fd, error, clock_wall_seconds(), audit);
 	if (!rc)
 		rc = zeroize_write(ks->dir_fd, json);
 	note(&error, "write " ZEROIZED_FILE, rc);

@@ -146,7 +146,7 @@ bool zeroize_is_complete(struct json_object *json)
 }
 
 int zeroize_complete(struct json_object *json, int state_fd, int erase_error, int64_t completed_at,
-	const char *audit_head)
+	const struct audit *audit)
 {
 	const struct custody *custody;
 	struct certificate_end end = {
@@ -154,7 +154,9 @@ int zeroize_complete(struct json_object *json, int state_fd, int erase_error, in
 		.erase_class = json_string(json, "erase_class"),
 		.erase_class_reason = json_string(json, "erase_class_reason"),
 		.erase_error = erase_error,
-		.audit_head = audit_head,
+		.audit_head = audit->head,
+		.audit_seq = audit->next_seq ? audit->next_seq - 1 : 0,
+		.custody = json_string(json, "custody"),
 	};
 
 	int rc = zeroize_medium_left(state_fd, &end.findings.files_left);
@@ -162,6 +164,7 @@ int zeroize_complete(struct json_object *json, int state_fd, int erase_error, in
 		end.erase_error = rc;
 	end.findings.key_opens = custody_of_store(state_fd, &custody) || custody;
 	end.exports = ledger_outstanding(state_fd, NULL, NULL, &end.damaged_exports);
+	end.vouched = ledger_vouched(state_fd, NULL, NULL);
 	return certificate_complete(json, &end);
 }
 

@@ -34,7 +34,7 @@ bool zeroize_is_complete(struct json_object *json);
 
 /* Looks for what is left and enters that. 0, or -errno when it cannot be entered. */
 int zeroize_complete(struct json_object *json, int state_fd, int erase_error, int64_t completed_at,
-	const char *audit_head) __attribute__((warn_unused_result));
+	const struct audit *audit) __attribute__((warn_unused_result));
 
 /* One line: how it ended. Returns the status that goes with it. */
 enum proto_status zeroize_outcome(struct json_object *json, char *text, size_t cap);

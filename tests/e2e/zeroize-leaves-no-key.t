@@ -29,6 +29,7 @@ like "before, the volume key is in tgtd" "$(memscan "${TGTD_PID[a]}" "$STATE/vk"
 like "and the root key in keyd" "$(memscan "$KEYD_PID" "$STATE/root")" '^hits [1-9]'
 
 not_ok "zeroize alone is not enough" keyadm zeroize --yes
+keyadm certificate key --out "$STATE/signer.pem" >/dev/null
 not_ok "it asks, and there is no terminal" keyadm zeroize --all </dev/null
 refused "a stranger may not" 1 "role" keyadm_as 65432 zeroize --all --yes
 is "nothing happened" "$(read_outcome "$red") $(read_outcome "$green")" "ok ok"
@@ -43,6 +44,7 @@ is "nor the root key in keyd" "$(memscan "$KEYD_PID" "$STATE/root")" "hits 0"
 is "the certificate: who acknowledged" "$(document '[(p["pid"], p["wiped"]) for p in d["acknowledged"]]')" \
 	"[(${TGTD_PID[a]}, 2)]"
 is "the verification" "$(document 'd["verification"]["result"], d["verification"]["key_files_left"]')" "('passed', 0)"
+ok "it is signed" keyadm certificate verify "$store/zeroized" --key "$STATE/signer.pem"
 is "the levels" "$(document 'sorted(l["name"] for l in d["levels"])')" "['green', 'red']"
 is "the key that left" "$(document 'len(d["outstanding_exports"])')" 1
 refused "there are no levels any more" 1 "was zeroized at .*keyadm init" keyadm level list
