@@ -275,10 +275,9 @@ install: all
 	for page in $(MAN); do install -D -m 644 $$page \
 		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	install -D -m 644 configs/keyd.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/keyd.conf
-	install -D -m 644 configs/keyd-zeroize.service $(DESTDIR)$(PREFIX)/lib/systemd/system/keyd-zeroize.service
 	install -D -m 644 configs/targets.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/targets.conf
 	for unit in $(UNITS); do install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
-		sed 's#/usr/sbin/keyd#$(PREFIX)/sbin/keyd#' $$unit > \
+		sed 's#/usr/sbin/key#$(PREFIX)/sbin/key#' $$unit > \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
 	install -D -m 644 configs/systemd/tgt-crypt.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tgt-crypt.conf
 	install -D -m 644 configs/systemd/keyd-custody.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/keyd-custody.conf

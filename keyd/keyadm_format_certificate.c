@@ -41,15 +41,28 @@ static void put_summary(FILE *out, struct json_object *c)
 	(void)fputs(".\n\n", out);
 }
 
-static void put_requester(FILE *out, struct json_object *c)
+static void put_person(FILE *out, struct json_object *c, const char *label, const char *key)
 {
-	struct json_object *requester = NULL;
+	struct json_object *person = NULL;
 	char line[256];
 
-	(void)json_object_object_get_ex(c, "requester", &requester);
-	(void)snprintf(line, sizeof(line), "%s (uid %s)", format_member(requester, "user"),
-		format_member(requester, "uid"));
-	format_pair(out, "requester", line);
+	if (!json_object_object_get_ex(c, key, &person))
+		return;
+	(void)snprintf(line, sizeof(line), "%s (uid %s)", format_member(person, "user"),
+		format_member(person, "uid"));
+	format_pair(out, label, line);
+}
+
+/* Who wanted it, and on which terms. */
+static void put_decision(FILE *out, struct json_object *c)
+{
+	static const struct value approved[] = {{"approved", "approved_at", VALUE_OPTIONAL}};
+
+	put_person(out, c, "requester", "requester");
+	put_person(out, c, "approved by", "approved_by");
+	PAIRS(out, c, approved);
+	if (!strcmp(format_member(c, "emergency"), "true"))
+		format_pair(out, "emergency", "without approval and delay");
 }
 
 /* How, with what and where: not in certificates of earlier keyds. */
@@ -131,7 +144,7 @@ void format_certificate(FILE *out, struct json_object *c)
 	put_summary(out, c);
 	PAIRS(out, c, head);
 	put_volumes(out, array_of(c, "volumes"), "volumes");
-	put_requester(out, c);
+	put_decision(out, c);
 	PAIRS(out, c, times);
 	put_processes(out, "confirmed", array_of(c, "acknowledged"));
 	put_processes(out, "not confirmed", array_of(c, "unacknowledged"));

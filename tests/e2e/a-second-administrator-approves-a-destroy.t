@@ -131,6 +131,7 @@ id=$(requested alice --json level destroy third --yes)
 ok "in an emergency one is enough" alice --json level destroy third --yes --emergency
 cp "$STATE/out" "$STATE/certificate"
 is "which the certificate says" "$(json "$STATE/certificate" 'd["emergency"], "approved_by" in d')" "(True, False)"
+like "also to people" "$(keyadm certificate show third)" "emergency *without approval and delay"
 like "and the audit log" "$(keyadm --json audit | grep '"level-destroy"' | tail -n 1)" emergency
 ok "the request for it has no point any more" becomes 5 0 waiting
 ok "a volume, too" alice volume destroy "$STATE/fourth.img" --yes --emergency
