@@ -251,7 +251,7 @@ fuzz-afl:
 
 analyze: $(TGT_SRC)/version
 	@FLAGS="-std=gnu11 -D_GNU_SOURCE -Ikeyd -Ibs_crypt $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -isystem $(TGT_SRC)/usr \
-		-DBS_CRYPT_TGT_VERSION=\"any\"" bash tests/analyze.sh $(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC))
+		$(shell pkg-config --cflags p11-kit-1) -DBS_CRYPT_TGT_VERSION=\"any\"" bash tests/analyze.sh $(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC))
 
 # ---- Install, clean code -------------------------------------------------------------------------
 

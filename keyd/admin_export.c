@@ -82,7 +82,7 @@ static bool choose_levels(struct request *r, struct outgoing *out)
 	const struct keystore *ks = &r->keyd->store;
 	const char *name = r->msg.export.level;
 
-	out->levels = calloc(ks->level_count + 1, sizeof(*out->levels));
+	out->levels = calloc(ks->level_count + 1, sizeof(void *));
 	if (!out->levels) {
 		request_answer(r, PROTO_FAILED, NULL, "out of memory");
 		return false;

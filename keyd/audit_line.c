@@ -86,7 +86,7 @@ int audit_line_mac(struct mac *mac, const char *line, size_t covers, char code[M
 ssize_t audit_line_finish(const char *json, size_t len, struct mac *mac,
 	char line[AUDIT_LINE_BYTES_MAX], char hash[AUDIT_HASH_BYTES])
 {
-	enum { TAIL = sizeof(mac_key) + sizeof(hash_key) + 2 * AUDIT_HASH_BYTES };
+	enum { TAIL = sizeof(mac_key) + sizeof(hash_key) + (size_t)2 * AUDIT_HASH_BYTES };
 	char code[MAC_TEXT_BYTES];
 
 	if (!len || len + TAIL + sizeof(line_end) > AUDIT_LINE_BYTES_MAX)

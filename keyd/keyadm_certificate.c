@@ -61,7 +61,7 @@ int keyadm_certificate_key(const struct keyadm_args *args, const struct client *
 /* The whole file in a heap block with a NUL after it, for the caller to free. NULL: told. */
 static char *read_file(const char *path, size_t cap, size_t *len)
 {
-	struct stat st;
+	struct stat st = {0};
 	char *data = NULL;
 
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -260,13 +260,15 @@ static int give_name(int levels_fd, const char *temporary, const char *level)
 /* Moves what fresh has into the store's own level; then fresh is empty. */
 static void adopt(struct level *into, struct level *fresh)
 {
-	for (size_t i = 0; i < into->volume_count; i++)
-		store_free_volume(into->volumes[i]);
-	free(into->volumes);
+	const struct level former = *into;
+
 	*into = *fresh;
+	*fresh = (struct level){.volumes = NULL};
 	for (size_t i = 0; i < into->volume_count; i++)
 		into->volumes[i]->level = into;
-	*fresh = (struct level){.volumes = NULL};
+	for (size_t i = 0; i < former.volume_count; i++)
+		store_free_volume(former.volumes[i]);
+	free(former.volumes);
 }
 
 static void free_level(struct level *level)

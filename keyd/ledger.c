@@ -42,7 +42,7 @@ int ledger_new_id(char id[LEDGER_ID_BYTES])
 /* A crash may have left half a line: the next entry then starts on a line of its own. */
 static int open_at_line_start(int dir_fd, uint64_t *size_bytes)
 {
-	struct stat st;
+	struct stat st = {0};
 	char last = '\n';
 
 	int fd = openat(
@@ -67,7 +67,7 @@ static int open_at_line_start(int dir_fd, uint64_t *size_bytes)
 static int append_line(int dir_fd, struct json_object *json)
 {
 	char line[LINE_BYTES_MAX];
-	uint64_t size_bytes;
+	uint64_t size_bytes = 0;
 
 	const char *text = json_object_to_json_string_ext(
 		json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);

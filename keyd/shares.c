@@ -171,7 +171,7 @@ static bool parse_hex(const char *hex, uint8_t *bytes, size_t len_bytes)
 
 int share_parse(const char *text, size_t len_bytes, struct share *share)
 {
-	enum { TAIL_BYTES = HEX_BYTES + 1 + 2 * CHECK_BYTES };
+	enum { CHECK_CHARS = 2 * CHECK_BYTES, TAIL_BYTES = HEX_BYTES + 1 + CHECK_CHARS };
 	char head[SHARE_TEXT_BYTES], name[32], check[2 * CHECK_BYTES + 1], more;
 
 	while (len_bytes && (text[len_bytes - 1] == '\n' || text[len_bytes - 1] == '\r'))
@@ -179,8 +179,8 @@ int share_parse(const char *text, size_t len_bytes, struct share *share)
 	if (len_bytes <= TAIL_BYTES || len_bytes >= SHARE_TEXT_BYTES)
 		return -EINVAL;
 	size_t head_bytes = len_bytes - TAIL_BYTES;
-	check_of(text, len_bytes - 2 * CHECK_BYTES, check);
-	if (memcmp(check, text + len_bytes - 2 * CHECK_BYTES, 2 * CHECK_BYTES))
+	check_of(text, len_bytes - CHECK_CHARS, check);
+	if (memcmp(check, text + len_bytes - CHECK_CHARS, CHECK_CHARS))
 		return -EINVAL;
 	memcpy(head, text, head_bytes); /* nothing secret in it */
 	head[head_bytes] = '\0';

@@ -202,8 +202,8 @@ const char *token_serial(const struct token *token)
 
 /* Which objects a search takes up. */
 struct search {
-	const struct token_key *key; /* by its id; NULL: by prefix */
-	const char *prefix;          /* of the label */
+	const struct token_key *key; /* by its id; NULL: any */
+	const char *prefix;          /* of the label; NULL: any */
 	CK_OBJECT_HANDLE found[FOUND_MAX];
 	size_t count;
 };
@@ -227,7 +227,7 @@ static CK_RV take_matches(struct token *token, struct search *search)
 	while (rv == CKR_OK && got && search->count < FOUND_MAX) {
 		rv = token->p11->C_FindObjects(token->session, &object, 1, &got);
 		if (rv == CKR_OK && got &&
-			(search->key || label_begins(token, object, search->prefix)))
+			(!search->prefix || label_begins(token, object, search->prefix)))
 			search->found[search->count++] = object;
 	}
 	return rv;
@@ -357,6 +357,9 @@ int token_destroy_all(struct token *token, const char *prefix)
 {
 	struct search search = {.prefix = prefix};
 
+	if (!prefix[0]) /* would be every key in the token */
+		return -EINVAL;
+
 	for (unsigned round = 0; round < DESTROY_ROUNDS_MAX; round++) {
 		int rc = destroy_found(token, &search);
 		if (rc || !search.count)
@@ -372,10 +375,10 @@ static CK_GCM_PARAMS gcm_params(const uint8_t *nonce, const void *aad, size_t aa
 	return (CK_GCM_PARAMS){
 		.pIv = (CK_BYTE_PTR)(uintptr_t)nonce, /* only read */
 		.ulIvLen = TOKEN_NONCE_BYTES,
-		.ulIvBits = 8 * TOKEN_NONCE_BYTES,
+		.ulIvBits = 8UL * TOKEN_NONCE_BYTES,
 		.pAAD = (CK_BYTE_PTR)(uintptr_t)aad,
 		.ulAADLen = aad_bytes,
-		.ulTagBits = 8 * TOKEN_TAG_BYTES,
+		.ulTagBits = 8UL * TOKEN_TAG_BYTES,
 	};
 }
 
