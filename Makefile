@@ -144,7 +144,7 @@ FUZZ    := $(filter-out fuzz,$(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/f
 REPLAYS := $(addprefix $(OUT)/tests/test_fuzz_,$(FUZZ))
 $(REPLAYS): $(OUT)/tests/test_fuzz_%: $(OUT)/pie/tests/fuzz/fuzz_%.o $(call pie,tests/fuzz/replay.c tests/fuzz/lab.c) $(OUT)/libunit.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PLUGIN_LIBS) $(KEYD_LIBS)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PLUGIN_LIBS) $(KEYD_LIBS) $(KEYADM_LIBS)
 $(OUT)/pie/tests/fuzz/replay.o: ALL_CFLAGS += -DCORPUS='"$(CURDIR)/tests/fuzz/corpus"'
 
 $(OUT)/libunit.a: $(UNIT_OBJECTS)
@@ -238,7 +238,7 @@ $(FUZZ_OUT)/libfuzz.a: $(FUZZ_OBJECTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(FUZZ_OUT)/fuzz_%: $(FUZZ_OUT)/obj/tests/fuzz/fuzz_%.o $(FUZZ_OUT)/libfuzz.a
-	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(PLUGIN_LIBS) $(KEYD_LIBS)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(PLUGIN_LIBS) $(KEYD_LIBS) $(KEYADM_LIBS)
 
 .PHONY: fuzz fuzz-afl analyze
 # FUZZ="proto store": these targets alone.

@@ -24,6 +24,7 @@
 #include "../../keyd/holders.h"
 #include "../../keyd/luks_format.h"
 #include "../../keyd/secret.h"
+#include "../../keyd/serverkeys.h"
 
 enum { PEERS = 4, ROUNDS_MAX = 64 };
 
@@ -122,8 +123,12 @@ static void send_message(size_t who, struct input *in)
 	msg.type = take(in);
 	msg.serial = take(in);
 	/* Argon2 takes a second. */
-	if (msg.type == PROTO_UNLOCK || msg.type == PROTO_INIT_PASSPHRASE)
-		return;
+	static const uint16_t slow[] = {PROTO_UNLOCK, PROTO_INIT_PASSPHRASE, PROTO_CUSTODY_CHANGE,
+		PROTO_EXPORT, PROTO_IMPORT};
+	for (size_t i = 0; i < sizeof(slow) / sizeof(slow[0]); i++) {
+		if (msg.type == slow[i])
+			return;
+	}
 	fill(&msg, in);
 	ssize_t len = proto_encode(&msg, wire, sizeof(wire));
 	if (len > 0)
@@ -218,7 +223,8 @@ static void start(void)
 	keyd.io.wire = secret_alloc(PROTO_WIRE_BYTES_MAX);
 	FUZZ_ASSERT(keyd.io.msg && keyd.io.wire);
 	FUZZ_ASSERT(!keystore_open(&keyd.store, lab_get()->dir, NULL));
-	FUZZ_ASSERT(!audit_open(&keyd.audit, keyd.store.dir_fd) && !holders_load(&keyd));
+	FUZZ_ASSERT(!audit_log_open(&keyd.audit, keyd.store.dir_fd, NULL) &&
+		    !serverkeys_begin(&keyd) && !holders_load(&keyd));
 	for (size_t i = 0; i < PEERS; i++)
 		connect_one(i);
 }
@@ -228,7 +234,7 @@ static void end(void)
 	stop(&keyd);
 	for (size_t i = 0; i < PEERS; i++)
 		(void)close(clients[i]);
-	audit_close(&keyd.audit);
+	audit_log_close(&keyd.audit);
 	keystore_close(&keyd.store);
 	config_clear(&keyd.config);
 	proto_channel_close(&keyd.io);

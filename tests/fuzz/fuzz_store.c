@@ -16,6 +16,7 @@
 #include "../../keyd/ledger.h"
 #include "../../keyd/record.h"
 #include "../../keyd/secret.h"
+#include "../../keyd/serverkeys.h"
 #include "lab.h"
 
 /* Two bytes say where the others go. */
@@ -95,12 +96,14 @@ static void open_all(const struct lab *lab)
 		keystore_close(&keyd.store);
 		return;
 	}
-	int rc = audit_verify(keyd.store.dir_fd, &verdict);
-	rc = audit_open(&keyd.audit, keyd.store.dir_fd);
+	int rc = audit_verify(keyd.store.dir_fd, &(struct audit_check){.key = NULL}, &verdict);
+	rc = audit_log_open(&keyd.audit, keyd.store.dir_fd, NULL);
 	if (!rc) {
-		if (!keystore_is_locked(&keyd.store))
+		if (keyd.store.root)
+			rc = serverkeys_begin(&keyd);
+		if (!rc && !keystore_is_locked(&keyd.store))
 			rc = holders_load(&keyd);
-		audit_close(&keyd.audit);
+		audit_log_close(&keyd.audit);
 	}
 	FUZZ_ASSERT(rc <= 0);
 	check_volumes(lab, &keyd.store);

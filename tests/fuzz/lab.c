@@ -14,6 +14,7 @@
 #include "../../keyd/ledger.h"
 #include "../../keyd/log.h"
 #include "../../keyd/revocation.h"
+#include "../../keyd/serverkeys.h"
 #include "fuzz.h"
 
 static struct lab lab;
@@ -75,10 +76,11 @@ static void destroy_level(struct keyd *keyd, struct level *level)
 {
 	struct peer peer = {.pidfd = -1};
 	struct admin *admin = admin_new(keyd, &peer);
-	const struct scope scope = {.level = level};
+	const struct destroy_order order = {
+		.scope = {.level = level}, .requester = {.pidfd = -1}, .requested_at = 1};
 	char message[PROTO_MESSAGE_BYTES];
 
-	FUZZ_ASSERT(admin && destroy_start(keyd, &scope, admin, 1, message) == PROTO_OK);
+	FUZZ_ASSERT(admin && destroy_start(keyd, &order, admin, 1, message) == PROTO_OK);
 	FUZZ_ASSERT(!admin->session.kind->on_closed(keyd, &admin->session));
 	for (int i = 0; keyd->destroys && i < 1000; i++) {
 		(void)revocation_tick(keyd, INT64_MAX);
@@ -94,7 +96,7 @@ static void fill_store(struct keyd *keyd)
 	char id[LEDGER_ID_BYTES];
 	struct keystore *ks = &keyd->store;
 
-	FUZZ_ASSERT(!keystore_init(ks, "file", NULL));
+	FUZZ_ASSERT(!keystore_init(ks, "file", NULL) && !serverkeys_begin(keyd));
 	FUZZ_ASSERT(!keystore_level_create(ks, "red", &red));
 	FUZZ_ASSERT(!keystore_level_create(ks, "blue", &blue));
 	FUZZ_ASSERT(!keystore_level_create(ks, "gone", &gone));
@@ -103,9 +105,12 @@ static void fill_store(struct keyd *keyd)
 	FUZZ_ASSERT(!keystore_volume_key(ks, volume, lab.key));
 	(void)add_volume(ks, blue, "/blue.img");
 	FUZZ_ASSERT(!keystore_level_set_state(ks, blue, KEY_SUSPENDED));
-	const struct ledger_entry entry = {
-		.volume = volume->uuid, .by = &(struct peer){.pidfd = -1}};
-	FUZZ_ASSERT(!ledger_append(ks->dir_fd, &entry, id));
+	FUZZ_ASSERT(!ledger_new_id(id));
+	const struct ledger_entry entry = {.id = id,
+		.kind = "volume-key",
+		.volume = volume->uuid,
+		.by = &(struct peer){.pidfd = -1}};
+	FUZZ_ASSERT(!ledger_append(ks->dir_fd, &entry));
 	destroy_level(keyd, gone);
 }
 
@@ -121,9 +126,9 @@ static void make(void)
 	(void)snprintf(lab.dir, sizeof(lab.dir), "/dev/shm/tgt-crypt-fuzz.XXXXXX");
 	FUZZ_ASSERT(mkdtemp(lab.dir) && !atexit(remove_all));
 	FUZZ_ASSERT(!keystore_open(&keyd.store, lab.dir, NULL));
-	FUZZ_ASSERT(!audit_open(&keyd.audit, keyd.store.dir_fd));
+	FUZZ_ASSERT(!audit_log_open(&keyd.audit, keyd.store.dir_fd, NULL));
 	fill_store(&keyd);
-	audit_close(&keyd.audit);
+	audit_log_close(&keyd.audit);
 	keystore_close(&keyd.store);
 	FUZZ_ASSERT(!nftw(lab.dir, remember_one, 16, FTW_PHYS));
 }

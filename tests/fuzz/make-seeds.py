@@ -4,6 +4,7 @@
 
 Other files of the corpus were found by fuzzing and are kept.
 """
+import hashlib
 import json
 import pathlib
 import struct
@@ -149,7 +150,25 @@ def args():
     yield "custody", b"init\n--custody\npassphrase\n--passphrase-fd=3"
 
 
-for target in (proto, server, store, config, luks, bsopts, args):
+def fingerprint(key):
+    return hashlib.sha256(b"tgt-crypt key fingerprint v1" + key).hexdigest()[:32].encode()
+
+
+def export():
+    level_key, volume_key, path = bytes(range(32)), bytes(range(1, 33)), b"/srv/x.img"
+    volume = struct.pack("<40s32s40sQQQII64s", UUID, b"aes-cbc-essiv:sha256", fingerprint(volume_key), 1, 16777216,
+                         1 << 20, 512, len(path), volume_key) + path
+    level = struct.pack("<64s40sQII32s", b"red", fingerprint(level_key), 1, 1, 1, level_key) + volume
+    for name, levels in (("none", b""), ("one", level)):
+        length = 120 + len(levels) + 32
+        head = struct.pack("<16s24s64sQII", b"TGTKEYD keys v1", b"exp-0123456789abcdef", b"host", 1, bool(levels), length)
+        yield name, b"\0" + head + levels + bytes(32)
+    yield "der", b"\1" + bytes.fromhex("3003020101")
+    text = b"tgt-crypt-share-1 exp-0123456789abcdef 2/3 1 " + b"ab" * 32 + b" "
+    yield "share", b"\2" + text + hashlib.sha256(text).hexdigest()[:8].encode() + b"\n"
+
+
+for target in (proto, server, store, config, luks, bsopts, args, export):
     folder = HERE / "corpus" / target.__name__
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in target():
