@@ -23,22 +23,25 @@ Q := $(if $(V),,@)
 PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c request.c busy.c pool.c volume.c \
 	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keyconnect.c note.c \
 	report.c)
-SHARED_SRC := $(addprefix keyd/, channel.c proto.c secret.c cipher.c harden.c)
-KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c listener.c \
-	peer.c places.c session.c consumer.c holders.c revocation.c \
-	admin.c policy.c label.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_destroy.c \
-	admin_records.c admin_export.c admin_import.c upload.c answer.c inventory.c unlock.c passphrase.c \
-	keystore.c keystore_load.c keystore_keys.c keystore_export.c keystore_import.c \
-	package.c envelope.c recipients.c export_kind.c record.c wrap.c \
-	custody.c custody_file.c custody_passphrase.c stretch.c custody_tpm2.c tpm2.c custody_pkcs11.c token.c rewrap.c \
-	luks_format.c suspend.c pending.c pending_json.c moment.c destroy.c erasure.c certificate.c signature.c \
-	zeroize.c zeroize_holders.c zeroize_medium.c zeroize_record.c zeroize_offline.c serverkeys.c ledger.c \
-	audit.c audit_line.c audit_head.c audit_verify.c mac.c publish.c publish_journal.c publish_kernel.c \
-	durable.c jsonhelp.c text.c log.c)
-KEYADM_SRC := $(addprefix keyd/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c keyadm_passphrase.c \
-	keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c \
-	keyadm_export.c keyadm_import.c keyadm_cms.c shares.c export_kind.c keyadm_file.c keyadm_exchange.c \
-	keyadm_format.c keyadm_format_certificate.c keyadm_ledger.c client.c passphrase.c signature.c text.c)
+SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)
+KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c \
+	listener.c peer.c places.c session.c consumer.c holders.c revocation.c policy.c label.c suspend.c \
+	$(addprefix admin/, admin.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_destroy.c \
+		admin_records.c upload.c admin_export.c admin_import.c unlock.c inventory.c answer.c) \
+	$(addprefix store/, keystore.c keystore_load.c keystore_keys.c record.c wrap.c rewrap.c luks_format.c \
+		keystore_export.c keystore_import.c package.c envelope.c recipients.c durable.c) \
+	$(addprefix custody/, custody.c custody_file.c custody_passphrase.c stretch.c custody_tpm2.c tpm2.c \
+		custody_pkcs11.c token.c) \
+	$(addprefix destroy/, pending.c pending_json.c moment.c destroy.c erasure.c certificate.c zeroize.c \
+		zeroize_offline.c zeroize_holders.c zeroize_medium.c zeroize_record.c) \
+	$(addprefix records/, audit.c audit_line.c audit_head.c audit_verify.c mac.c serverkeys.c publish.c \
+		publish_journal.c publish_kernel.c ledger.c) \
+	$(addprefix common/, signature.c export_kind.c passphrase.c jsonhelp.c text.c log.c))
+KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c keyadm_passphrase.c \
+		keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c \
+		keyadm_export.c keyadm_import.c keyadm_cms.c shares.c keyadm_file.c keyadm_exchange.c \
+		keyadm_format.c keyadm_format_certificate.c keyadm_ledger.c client.c) \
+	$(addprefix keyd/common/, signature.c export_kind.c passphrase.c text.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
@@ -54,6 +57,8 @@ DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio 
 # ---- Flags ---------------------------------------------------------------------------------------
 
 comma := ,
+INCLUDES := -Ibs_crypt -Ikeyd $(addprefix -Ikeyd/, admin common custody destroy keyadm records store) \
+	$(shell pkg-config --cflags p11-kit-1 2>/dev/null)
 OUT := $(BUILD)$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))
 TGT_SRC ?= $(BUILD)/tgt
 
@@ -64,9 +69,8 @@ WARN     += -Wno-format-truncation
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection
 HARDEN   += $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 SAN      := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
-ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -D_GNU_SOURCE -Ikeyd -Ibs_crypt -MMD -MP
+ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -D_GNU_SOURCE $(INCLUDES) -MMD -MP
 ALL_CFLAGS += $(if $(IPSEC_MB),-DHAVE_IPSEC_MB)
-ALL_CFLAGS += $(shell pkg-config --cflags p11-kit-1 2>/dev/null)
 ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
 
 CRYPTO_LIBS := -lcrypto
@@ -129,7 +133,7 @@ BENCH_TOOLS := $(OUT)/tests/cipher-speed $(OUT)/tests/slow-file
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
 UNIT_OBJECTS = $(filter-out $(TGT_OBJECTS), $(call pic,$(PLUGIN_SRC) $(SHARED_SRC) \
 	$(filter-out keyd/main.c,$(KEYD_SRC)) \
-	$(filter-out keyd/keyadm.c $(KEYD_SRC),$(KEYADM_SRC)) \
+	$(filter-out keyd/keyadm/keyadm.c $(KEYD_SRC),$(KEYADM_SRC)) \
 	tests/bench/histogram.c tests/bench/mark.c))
 
 $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
@@ -224,10 +228,10 @@ bench-guest: deps
 FUZZ_SECONDS ?= 35
 FUZZ_CC      ?= clang
 FUZZ_OUT     ?= $(BUILD)/fuzz
-FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Wall -D_GNU_SOURCE -Ikeyd -Ibs_crypt $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -MMD -MP \
+FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Wall -D_GNU_SOURCE $(INCLUDES) $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -MMD -MP \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_OBJECTS  = $(patsubst %.c,$(FUZZ_OUT)/obj/%.o,$(filter-out bs_crypt/plugin.c bs_crypt/command.c bs_crypt/complete.c \
-	keyd/main.c keyd/keyadm.c,$(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC)) tests/fuzz/lab.c))
+	keyd/main.c keyd/keyadm/keyadm.c,$(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC)) tests/fuzz/lab.c))
 
 $(FUZZ_OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -250,8 +254,8 @@ fuzz-afl:
 	$(MAKE) FUZZ_CC=afl-clang-fast FUZZ_OUT=$(BUILD)/fuzz-afl $(addprefix $(BUILD)/fuzz-afl/fuzz_,$(FUZZ))
 
 analyze: $(TGT_SRC)/version
-	@FLAGS="-std=gnu11 -D_GNU_SOURCE -Ikeyd -Ibs_crypt $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -isystem $(TGT_SRC)/usr \
-		$(shell pkg-config --cflags p11-kit-1) -DBS_CRYPT_TGT_VERSION=\"any\"" bash tests/analyze.sh $(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC))
+	@FLAGS="-std=gnu11 -D_GNU_SOURCE $(INCLUDES) $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -isystem $(TGT_SRC)/usr \
+		-DBS_CRYPT_TGT_VERSION=\"any\"" bash tests/analyze.sh $(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC))
 
 # ---- Install, clean code -------------------------------------------------------------------------
 
@@ -284,7 +288,7 @@ install: all
 	install -D -m 644 docs/completion/keyadm.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/keyadm
 
-C_FILES  := $(wildcard bs_crypt/*.[ch] keyd/*.[ch] tests/*/*.[ch])
+C_FILES  := $(wildcard bs_crypt/*.[ch] keyd/*.[ch] keyd/*/*.[ch] tests/*/*.[ch])
 SH_FILES := $(wildcard bs_crypt/*.sh tests/*.sh tests/*/*.sh tests/*/*.t) tests/guest/init .ci/run
 
 format:
@@ -293,11 +297,11 @@ format:
 lint: $(TGT_SRC)/version
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
-		--suppress=missingIncludeSystem -D__GNUC__ -Ikeyd -Ibs_crypt bs_crypt keyd tests/tools tests/bench
+		--suppress=missingIncludeSystem -D__GNUC__ $(INCLUDES) bs_crypt keyd tests/tools tests/bench
 	shellcheck -x $(SH_FILES)
 
 clean:
 	rm -rf $(BUILD)
 
 -include $(shell [ ! -d $(FUZZ_OUT) ] || find $(FUZZ_OUT) -name '*.d')
--include $(wildcard $(OUT)/pi?/*/*.d $(OUT)/pi?/tests/*/*.d)
+-include $(wildcard $(OUT)/pi?/*/*.d $(OUT)/pi?/keyd/*/*.d $(OUT)/pi?/tests/*/*.d)

@@ -10,9 +10,9 @@ KNOWN=(
 	# config_set(): gcc loses sight of the pointer that it has just seen stored.
 	'keyd/config\.c|leak of .copy.'
 	# target_close(): created implies a path, which gcc does not know.
-	'keyd/keyadm_target\.c|use of NULL where non-null expected'
+	'keyd/keyadm/keyadm_target\.c|use of NULL where non-null expected'
 	# open_at_line_start(): a system call that failed has set errno, which clang does not assume.
-	'keyd/ledger\.c|Assigned value is garbage or undefined'
+	'keyd/records/ledger\.c|Assigned value is garbage or undefined'
 )
 
 is_known() { # LINE

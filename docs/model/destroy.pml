@@ -475,19 +475,19 @@ inline on_exit_of_process(t)
 
 /* --- keyd: suspend.c, destroy.c and erasure.c --------------------------------------------------------------- */
 
-/* request_level_suspend() @ keyd/admin_levels.c, suspend_start() @ keyd/suspend.c */
+/* request_level_suspend() @ keyd/admin/admin_levels.c, suspend_start() @ keyd/suspend.c */
 inline request_level_suspend()
 {
 	suspensions_left--;
 	CRASH_POINT;
-	level_suspended = true; /* keystore_level_set_state() @ keyd/keystore_keys.c */
+	level_suspended = true; /* keystore_level_set_state() @ keyd/store/keystore_keys.c */
 	CRASH_POINT;
 	state = KEY_SUSPENDED;
 	busy = true;
 	revocation_start(REVOKE, false)
 }
 
-/* request_level_resume() @ keyd/admin_levels.c, resume_start() @ keyd/suspend.c */
+/* request_level_resume() @ keyd/admin/admin_levels.c, resume_start() @ keyd/suspend.c */
 inline request_level_resume()
 {
 	suspension_confirmed = false;
@@ -499,7 +499,7 @@ inline request_level_resume()
 	revocation_start(RESTORE, false)
 }
 
-/* erasure_write_intent() @ keyd/erasure.c: durable, so there is no way back. */
+/* erasure_write_intent() @ keyd/destroy/erasure.c: durable, so there is no way back. */
 inline erasure_write_intent(phase)
 {
 	CRASH_POINT;
@@ -511,7 +511,7 @@ inline erasure_write_intent(phase)
 	CRASH_POINT
 }
 
-/* begin() @ keyd/destroy.c */
+/* begin() @ keyd/destroy/destroy.c */
 inline begin(erase)
 {
 	state = KEY_DESTROYING;
@@ -523,17 +523,17 @@ inline begin(erase)
 	fi
 }
 
-/* request_level_destroy() @ keyd/admin_levels.c, destroy_start(), declare(), write_intent() @ keyd/destroy.c */
+/* request_level_destroy() @ keyd/admin/admin_levels.c, destroy_start(), declare(), write_intent() @ keyd/destroy/destroy.c */
 inline destroy_start()
 {
-	CRASH_POINT; /* audit_append() @ keyd/audit.c */
+	CRASH_POINT; /* audit_append() @ keyd/records/audit.c */
 #ifndef MISTAKE_intent_written_after_the_revocation
 	erasure_write_intent(REVOKING);
 #endif
 	begin(false)
 }
 
-/* on_revoked(), add_answers() @ keyd/destroy.c */
+/* on_revoked(), add_answers() @ keyd/destroy/destroy.c */
 inline on_destroy_revoked()
 {
 	draft_missing = draft_missing | missing;
@@ -541,7 +541,7 @@ inline on_destroy_revoked()
 	erasing = true
 }
 
-/* erasure_remove_intent() @ keyd/erasure.c */
+/* erasure_remove_intent() @ keyd/destroy/erasure.c */
 inline erasure_remove_intent()
 {
 	CRASH_POINT;
@@ -549,39 +549,39 @@ inline erasure_remove_intent()
 	intent_missing = 0
 }
 
-/* end(), answer_done() @ keyd/destroy.c: the certificate is durable. */
+/* end(), answer_done() @ keyd/destroy/destroy.c: the certificate is durable. */
 inline end_of_destroy()
 {
-	CRASH_POINT; /* audit_end() @ keyd/destroy.c */
+	CRASH_POINT; /* audit_end() @ keyd/destroy/destroy.c */
 	erasure_remove_intent();
 #ifdef MISTAKE_tombstone_written_last
 	CRASH_POINT;
 	tombstone = true;
 #endif
 	CRASH_POINT;
-	state = KEY_DESTROYED; /* set_state() @ keyd/destroy.c: nobody sees its order with the intent's end */
-	busy = false;          /* unlink_destroy() @ keyd/destroy.c */
+	state = KEY_DESTROYED; /* set_state() @ keyd/destroy/destroy.c: nobody sees its order with the intent's end */
+	busy = false;          /* unlink_destroy() @ keyd/destroy/destroy.c */
 	erasing = false;
 	draft_missing = 0
 }
 
-/* finish(), complete() @ keyd/destroy.c */
+/* finish(), complete() @ keyd/destroy/destroy.c */
 inline finish()
 {
 #ifndef MISTAKE_tombstone_written_last
 	CRASH_POINT;
-	tombstone = true; /* erasure_write_tombstone() @ keyd/erasure.c */
+	tombstone = true; /* erasure_write_tombstone() @ keyd/destroy/erasure.c */
 #endif
 #ifdef MISTAKE_intent_removed_before_the_certificate
 	erasure_remove_intent();
 #endif
 	CRASH_POINT;
-	certificate = true; /* erasure_write_certificate() @ keyd/erasure.c */
+	certificate = true; /* erasure_write_certificate() @ keyd/destroy/erasure.c */
 	certificate_missing = draft_missing;
 	end_of_destroy()
 }
 
-/* destroy_step() @ keyd/destroy.c, erasure_step(), erase_level_key(), visit_remnants() @ keyd/erasure.c */
+/* destroy_step() @ keyd/destroy/destroy.c, erasure_step(), erase_level_key(), visit_remnants() @ keyd/destroy/erasure.c */
 inline destroy_step()
 {
 	CRASH_POINT;
@@ -591,7 +591,7 @@ inline destroy_step()
 	finish()
 }
 
-/* destroy_resume_all(), resume(), from_intent() @ keyd/destroy.c */
+/* destroy_resume_all(), resume(), from_intent() @ keyd/destroy/destroy.c */
 inline destroy_resume_all()
 {
 #ifdef MISTAKE_intent_not_looked_for_in_a_restart
@@ -607,7 +607,7 @@ inline destroy_resume_all()
 #endif
 }
 
-/* keystore_open() @ keyd/keystore.c, visit_level() @ keyd/keystore_load.c: a tombstone wins, then an intent. */
+/* keystore_open() @ keyd/store/keystore.c, visit_level() @ keyd/store/keystore_load.c: a tombstone wins, then an intent. */
 inline keystore_open()
 {
 	if
@@ -699,7 +699,7 @@ end:	do
 	:: atomic { rev_type && !ending -> end_of_revocation() }
 #endif
 	:: atomic { erasing && !ending -> destroy_step() }
-	/* Requests on admin.sock; is_unfit() @ keyd/admin_levels.c. Asked again only if nothing came of it. */
+	/* Requests on admin.sock; is_unfit() @ keyd/admin/admin_levels.c. Asked again only if nothing came of it. */
 	:: atomic { !busy && state != KEY_DESTROYED && !no_way_back -> destroy_start() }
 	:: atomic {
 		suspensions_left && !busy && !no_way_back && (state == KEY_ACTIVE || state == KEY_SUSPENDED) ->

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../../keyd/keyadm_args.h"
+#include "../../keyd/keyadm/keyadm_args.h"
 
 enum { ARGUMENTS_MAX = 32 };
 

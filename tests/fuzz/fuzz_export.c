@@ -6,10 +6,10 @@
 
 #include <openssl/sha.h>
 
-#include "../../keyd/export_kind.h"
-#include "../../keyd/package.h"
-#include "../../keyd/recipients.h"
-#include "../../keyd/shares.h"
+#include "../../keyd/common/export_kind.h"
+#include "../../keyd/store/package.h"
+#include "../../keyd/store/recipients.h"
+#include "../../keyd/keyadm/shares.h"
 
 enum { LENGTH_AT = 116 };
 

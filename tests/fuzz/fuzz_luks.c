@@ -13,7 +13,7 @@
 #include <openssl/sha.h>
 
 #include "../../bs_crypt/luks.h"
-#include "../../keyd/luks_format.h"
+#include "../../keyd/store/luks_format.h"
 
 /* LUKS2 on-disk format 1.1, 2.1 */
 enum { HEADER_BYTES = 16384, BINARY_BYTES = 4096, CHECKSUM_AT = 448, CHECKSUM_BYTES = 64 };

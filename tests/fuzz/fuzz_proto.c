@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "../../keyd/proto.h"
+#include "../../keyd/common/proto.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

@@ -22,9 +22,9 @@
 #include "../../keyd/server.c"
 
 #include "../../keyd/holders.h"
-#include "../../keyd/luks_format.h"
-#include "../../keyd/secret.h"
-#include "../../keyd/serverkeys.h"
+#include "../../keyd/store/luks_format.h"
+#include "../../keyd/common/secret.h"
+#include "../../keyd/records/serverkeys.h"
 
 enum { PEERS = 4, ROUNDS_MAX = 64 };
 

@@ -10,13 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../keyd/audit.h"
+#include "../../keyd/records/audit.h"
 #include "../../keyd/holders.h"
-#include "../../keyd/keystore.h"
-#include "../../keyd/ledger.h"
-#include "../../keyd/record.h"
-#include "../../keyd/secret.h"
-#include "../../keyd/serverkeys.h"
+#include "../../keyd/store/keystore.h"
+#include "../../keyd/records/ledger.h"
+#include "../../keyd/store/record.h"
+#include "../../keyd/common/secret.h"
+#include "../../keyd/records/serverkeys.h"
 #include "lab.h"
 
 /* Two bytes say where the others go. */

@@ -8,13 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../keyd/audit.h"
-#include "../../keyd/destroy.h"
-#include "../../keyd/keystore.h"
-#include "../../keyd/ledger.h"
-#include "../../keyd/log.h"
+#include "../../keyd/records/audit.h"
+#include "../../keyd/destroy/destroy.h"
+#include "../../keyd/store/keystore.h"
+#include "../../keyd/records/ledger.h"
+#include "../../keyd/common/log.h"
 #include "../../keyd/revocation.h"
-#include "../../keyd/serverkeys.h"
+#include "../../keyd/records/serverkeys.h"
 #include "fuzz.h"
 
 static struct lab lab;

@@ -12,7 +12,7 @@
 #include <json-c/json.h>
 #include <openssl/sha.h>
 
-#include "../../keyd/audit.h"
+#include "../../keyd/records/audit.h"
 #include "scratch.h"
 
 static struct audit audit;

@@ -12,9 +12,9 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "../../keyd/audit.h"
-#include "../../keyd/audit_head.h"
-#include "../../keyd/secret.h"
+#include "../../keyd/records/audit.h"
+#include "../../keyd/records/audit_head.h"
+#include "../../keyd/common/secret.h"
 #include "scratch.h"
 
 static struct audit audit;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* keyd/keystore_backup.h: a level goes from one store to another, whole or not at all. */
+/* keyd/store/keystore_backup.h: a level goes from one store to another, whole or not at all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

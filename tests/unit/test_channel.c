@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "../../keyd/proto.h"
+#include "../../keyd/common/proto.h"
 
 struct pair {
 	struct proto_channel a, b;

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "../../keyd/client.h"
+#include "../../keyd/keyadm/client.h"
 
 static char dir[] = "/tmp/test_client.XXXXXX";
 static char socket_path[64];

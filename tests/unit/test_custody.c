@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* keyd/custody.h: every row keeps a root key, and the passphrase's keeps it from others. */
+/* keyd/custody/custody.h: every row keeps a root key, and the passphrase's keeps it from others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

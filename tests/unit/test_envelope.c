@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* keyd/envelope.h, keyd/recipients.h: only who shall open an export can, and a changed one nobody. */
+/* keyd/store/envelope.h, keyd/store/recipients.h: only who shall open an export can, and a changed one nobody. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

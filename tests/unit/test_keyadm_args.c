@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../../keyd/keyadm_args.h"
+#include "../../keyd/keyadm/keyadm_args.h"
 
 /* Parses what follows "keyadm". */
 #define PARSE(args, ...) parse(args, (const char *const[]){"keyadm", __VA_ARGS__, NULL})

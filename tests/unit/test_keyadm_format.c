@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "../../keyd/keyadm_format.h"
+#include "../../keyd/keyadm/keyadm_format.h"
 
 static char *text;
 static size_t text_len;

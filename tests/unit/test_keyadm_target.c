@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "../../keyd/keyadm_target.h"
+#include "../../keyd/keyadm/keyadm_target.h"
 
 enum { MIB = 1024 * 1024 };
 

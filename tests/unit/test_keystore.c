@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "../../keyd/erasure.h"
-#include "../../keyd/keystore.h"
-#include "../../keyd/record.h"
-#include "../../keyd/secret.h"
+#include "../../keyd/destroy/erasure.h"
+#include "../../keyd/store/keystore.h"
+#include "../../keyd/store/record.h"
+#include "../../keyd/common/secret.h"
 #include "scratch.h"
 
 /* The store of a test, in scratch/s. */

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <libcryptsetup.h>
 
-#include "../../keyd/luks_format.h"
+#include "../../keyd/store/luks_format.h"
 
 static const char uuid[] = "0b8a2f6e-5d1c-4f7b-9a3e-1c2d3e4f5a6b";
 

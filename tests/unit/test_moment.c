@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "../../keyd/moment.h"
+#include "../../keyd/destroy/moment.h"
 
 enum { HOUR = 3600, YEAR = 365 * 24 * HOUR };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* keyd/package.h: what goes in comes out, and nothing else is ever believed. */
+/* keyd/store/package.h: what goes in comes out, and nothing else is ever believed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* keyd/passphrase.h: what counts as a passphrase, at its bounds. */
+/* keyd/common/passphrase.h: what counts as a passphrase, at its bounds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../keyd/admin.h"
+#include "../../keyd/admin/admin.h"
 #include "../../keyd/consumer.h"
 #include "../../keyd/places.h"
 

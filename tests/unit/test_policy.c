@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "../../keyd/policy.h"
-#include "../../keyd/proto.h"
+#include "../../keyd/common/proto.h"
 
 static struct policy policy;
 

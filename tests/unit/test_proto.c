@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "../../keyd/proto.h"
+#include "../../keyd/common/proto.h"
 
 struct row {
 	uint16_t type;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* keyd/secret.h: locked, guarded, wiped, not inherited. */
+/* keyd/common/secret.h: locked, guarded, wiped, not inherited. */
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdarg.h>

@@ -11,10 +11,10 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "../../keyd/audit_head.h"
-#include "../../keyd/jsonhelp.h"
-#include "../../keyd/secret.h"
-#include "../../keyd/serverkeys.h"
+#include "../../keyd/records/audit_head.h"
+#include "../../keyd/common/jsonhelp.h"
+#include "../../keyd/common/secret.h"
+#include "../../keyd/records/serverkeys.h"
 #include "scratch.h"
 
 enum { HEAD_BYTES = 232, VERSION_AT = 8 }; /* docs/KEYSTORE.md */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* keyd/shares.h: K shares give the passphrase back, whichever; fewer, or others, do not. */
+/* keyd/keyadm/shares.h: K shares give the passphrase back, whichever; fewer, or others, do not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "../../keyd/signature.h"
+#include "../../keyd/common/signature.h"
 
 /* RFC 8032, 7.1, test 1: the key, its public key, and what it signs, which is nothing. */
 static const uint8_t rfc_key[SIGNATURE_KEY_BYTES] = {0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60,

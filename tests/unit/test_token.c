@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
- * keyd/token.h and the row of keyd/custody.h on it, with a SoftHSM2 token in the test's own directory: what
+ * keyd/custody/token.h and the row of keyd/custody/custody.h on it, with a SoftHSM2 token in the test's own directory: what
  * is sealed comes back from its own key alone, what is destroyed is gone, and a token that was taken away
  * is not taken for an empty one.
  */
