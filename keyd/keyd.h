@@ -45,12 +45,13 @@ struct keyd {
 	uint32_t next_serial;           /* of REVOKE */
 	int64_t settle_until_ms;        /* no revocation ends before: see holders.h */
 	struct refusal_limit refusals;
+	bool unclear; /* see keyd_stop_if_unclear(): nothing more is to be done */
 	struct refusal_limit peers_logged;
 	uint64_t served; /* messages taken, of all sessions */
 };
 
 /* After rewrap_store() and the like: on -EUCLEAN, the loop ends, and the next start tells what counts. */
-void keyd_stop_if_unclear(int error);
+void keyd_stop_if_unclear(struct keyd *keyd, int error);
 
 /* audit_append() of a refusal, limited to some a minute; the rest is counted in the next. */
 void keyd_audit_refusal(struct keyd *keyd, const struct audit_event *event);

@@ -64,6 +64,8 @@ static const struct {
 	/* names of users in certificates: files, systemd-userdb, sssd's mapped tables */
 	{"/etc/passwd", READ},
 	{"/etc/group", READ},
+	/* the machine, as certificates name it: machine-id(5) */
+	{"/etc/machine-id", READ},
 	{"/etc/nsswitch.conf", READ},
 	{"/run/systemd/userdb", READ},
 	{"/etc/userdb", READ},
@@ -156,8 +158,15 @@ static int add_rules(int ruleset, uint64_t handled_fs, const struct config *conf
 			log_error("sandbox-paths: %s: %s", path, strerror(-rc));
 	}
 	const char *tcti = config->custody.tpm2_tcti;
-	if (!rc && tcti && !strncmp(tcti, tcti_device, strlen(tcti_device)))
+	if (!rc && tcti && !strncmp(tcti, tcti_device, strlen(tcti_device))) {
 		rc = allow(ruleset, handled_fs, tcti + strlen(tcti_device), tpm_access);
+		if (rc == -ENOENT) { /* all else is confined all the same */
+			log_warning(
+				"%s is not there: keyd cannot open it before it is started again",
+				tcti);
+			rc = 0;
+		}
+	}
 	/* What a system does not have is not asked for, either. */
 	for (size_t i = 0; !rc && i < sizeof(everybodys) / sizeof(everybodys[0]); i++) {
 		rc = allow(ruleset, handled_fs, everybodys[i].path, everybodys[i].access);

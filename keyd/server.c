@@ -238,7 +238,7 @@ static void serve_events(struct server *server, const struct pollfd *polls, size
 	}
 	places_turns(keyd, polls + FIXED_POLLS, turn);
 	/* Handlers mark sessions as ending and never remove them: the table stands still here. */
-	for (size_t i = FIXED_POLLS; i < count; i++) {
+	for (size_t i = FIXED_POLLS; i < count && !keyd->unclear; i++) {
 		struct session *session = keyd->sessions[i - FIXED_POLLS];
 		if (polls[i].revents && !session->ending)
 			on_session_event(keyd, session, polls[i].revents, turn[i - FIXED_POLLS]);
@@ -256,6 +256,8 @@ static int loop(struct server *server)
 
 	while (!server->stopping) {
 		int wait_ms = tick(server);
+		if (server->keyd->unclear)
+			return -EUCLEAN;
 		size_t count = fill_polls(server, polls, clock_now_ms());
 		if (poll(polls, (nfds_t)count, wait_ms) < 0) {
 			if (errno == EINTR)
@@ -265,6 +267,8 @@ static int loop(struct server *server)
 		}
 		serve_events(server, polls, count);
 		reap(server->keyd);
+		if (server->keyd->unclear)
+			return -EUCLEAN;
 	}
 	return 0;
 }
@@ -276,7 +280,8 @@ static void stop(struct keyd *keyd)
 		if (rev->reason == PROTO_REASON_SUSPEND)
 			rev->deadline_ms = 0; /* told as it stands */
 	}
-	(void)revocation_tick(keyd, clock_now_ms());
+	if (!keyd->unclear) /* it may write records, under whichever root key */
+		(void)revocation_tick(keyd, clock_now_ms());
 	keyd->revocations = NULL; /* the rest are parts of destructions */
 	destroy_forget_all(keyd);
 	zeroize_forget(keyd);
@@ -302,10 +307,10 @@ static int open_signals(int *fd)
 	return *fd < 0 ? -errno : 0;
 }
 
-void keyd_stop_if_unclear(int error)
+void keyd_stop_if_unclear(struct keyd *keyd, int error)
 {
 	if (error == -EUCLEAN)
-		(void)raise(SIGTERM); /* blocked; the loop takes it */
+		keyd->unclear = true;
 }
 
 int server_run(struct keyd *keyd)

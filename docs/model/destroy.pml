@@ -699,7 +699,7 @@ end:	do
 	:: atomic { rev_type && !ending -> end_of_revocation() }
 #endif
 	:: atomic { erasing && !ending -> destroy_step() }
-	/* Requests on admin.sock; is_unfit() @ keyd/admin/admin_levels.c. Asked again only if nothing came of it. */
+	/* Requests on admin.sock; request_level_is_unfit() @ keyd/admin/admin_levels.c. Asked again only if nothing came of it. */
 	:: atomic { !busy && state != KEY_DESTROYED && !no_way_back -> destroy_start() }
 	:: atomic {
 		suspensions_left && !busy && !no_way_back && (state == KEY_ACTIVE || state == KEY_SUSPENDED) ->

@@ -8,11 +8,13 @@
 #include "clock.h"
 #include "destroy.h"
 #include "inventory.h"
+#include "log.h"
 #include "pending.h"
 #include "rewrap.h"
 #include "serverkeys.h"
 #include "unlock.h"
 #include "zeroize.h"
+#include "zeroize_medium.h"
 
 enum { PROGRESS_MS = 200 };
 
@@ -142,8 +144,42 @@ static void reconnect(struct request *r)
 		rc == -EKEYREJECTED ? "this is not the PIN" : custody_strerror(rc));
 }
 
+static bool is_left_in_token(const struct keyd *keyd)
+{
+	const struct keystore *ks = &keyd->store;
+	const struct custody *custody;
+
+	if (!ks->zeroized_at || keyd->zeroize)
+		return false;
+	return rewrap_is_unfinished(ks) || custody_of_store(ks->dir_fd, &custody) ||
+	       custody == &custody_pkcs11;
+}
+
+/* What a zeroized store still has in a token goes with its PIN. */
+static void erase_in_token(struct request *r)
+{
+	const struct keystore *ks = &r->keyd->store;
+	const struct custody_place place = {
+		.dir_fd = ks->dir_fd, .config = ks->custody_config, .passphrase = r->passphrase};
+
+	int rc = zeroize_medium_root(&place, NULL);
+	if (rc)
+		request_answer(r, PROTO_FAILED, NULL,
+			"the zeroized store still has its root key: %s",
+			rc == -EKEYREJECTED ? "this is not the token's PIN" : custody_strerror(rc));
+	else
+		request_answer(r, PROTO_OK, NULL,
+			"no custody has the zeroized store's root key any more; keyadm zeroize "
+			"--all "
+			"certifies that");
+}
+
 void request_unlock(struct request *r)
 {
+	if (is_left_in_token(r->keyd)) {
+		erase_in_token(r);
+		return;
+	}
 	if (!keystore_is_locked(&r->keyd->store)) {
 		if (request_store_is_open(r))
 			reconnect(r);
@@ -218,6 +254,16 @@ static void answer_changed(struct request *r, const struct custody *to, int rc)
 	}
 }
 
+/* Also one that was given up half-way: where its key lay shows in its record only, which may be gone. */
+static bool has_destroying(const struct keystore *ks)
+{
+	for (size_t i = 0; i < ks->level_count; i++) {
+		if (ks->levels[i]->state == KEY_DESTROYING)
+			return true;
+	}
+	return false;
+}
+
 /* The custody that is asked for, or NULL: then it has been answered. */
 static const struct custody *find_new_custody(struct request *r)
 {
@@ -231,7 +277,9 @@ static const struct custody *find_new_custody(struct request *r)
 			names_of_custodies(names, sizeof(names)));
 		return NULL;
 	}
-	if (r->keyd->destroys) { /* its certificate would speak of two custodies */
+	if (r->keyd->destroys ||
+		has_destroying(
+			&r->keyd->store)) { /* its certificate would speak of two custodies */
 		request_answer(r, PROTO_BUSY, NULL,
 			"nothing was changed: a key is being destroyed; try again after that");
 		return NULL;
@@ -258,8 +306,11 @@ void request_custody_change(struct request *r)
 					       });
 	if (rc)
 		request_audit_failure(r, "custody-changed", NULL, NULL, rc);
-	else if (!request_audit_before(r, "custody-changed", NULL, NULL, detail))
-		return;
+	else if (audit_append(&r->keyd->audit, &(struct audit_event){.event = "custody-changed",
+						       .by = &r->admin->session.peer,
+						       .detail = detail,
+						       .result = "ok"}))
+		log_error("the custody is changed (%s), and the audit log does not say so", detail);
 	answer_changed(r, to, rc);
-	keyd_stop_if_unclear(rc);
+	keyd_stop_if_unclear(r->keyd, rc);
 }

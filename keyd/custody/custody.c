@@ -31,6 +31,31 @@ const struct custody *custody_find(const char *name)
 	return NULL;
 }
 
+const struct custody custody_elsewhere = {
+	.name = "elsewhere",
+	.erase_class = "clear",
+	.erase_class_reason =
+		"the level was imported: what another key store and the export have of its keys is "
+		"not reached",
+};
+
+const struct custody custody_unknown = {
+	.name = "unknown",
+	.erase_class = "clear",
+	.erase_class_reason =
+		"the level's key file could not be read: in what custodies its key was "
+		"before, nobody can tell",
+};
+
+const struct custody *custody_find_former(const char *name)
+{
+	const struct custody *custody = custody_find(name);
+
+	if (!custody && !strcmp(name, custody_elsewhere.name))
+		custody = &custody_elsewhere;
+	return custody ? custody : &custody_unknown;
+}
+
 int custody_of_store(int dir_fd, const struct custody **custody)
 {
 	struct stat st;
@@ -81,8 +106,6 @@ const char *custody_strerror(int rc)
 		       "tpm2_changeauth(1)";
 	case -EEXIST:
 		return "the TPM's NV index is in use: set another tpm2-nv-index in keyd.conf(5)";
-	case -EKEYEXPIRED:
-		return "the token's PIN is needed for that: give it with keyadm unlock";
 	case -EIDRM:
 		return "the token has no root key of this store: it is another token, or was "
 		       "cleared: put it back";

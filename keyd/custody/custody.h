@@ -136,6 +136,13 @@ const struct custody *custody_at(size_t i);
 /* The row called name, or NULL. */
 const struct custody *custody_find(const char *name);
 
+/* No rows of the table, but where a level's key was before, as struct level, leaky, says. */
+extern const struct custody custody_elsewhere; /* it was imported */
+extern const struct custody custody_unknown;   /* its record cannot be read */
+
+/* A row, or one of the two above, by its name; custody_unknown for any other name. */
+const struct custody *custody_find_former(const char *name);
+
 /*
  * *custody is the row that holds the root key of the store in dir_fd, or NULL: not initialized. 0, or
  * -ENOTUNIQ when more than one seems to: somebody put a file there.

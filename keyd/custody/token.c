@@ -468,6 +468,10 @@ const char *token_strerror(int rc)
 		       "with the token's own tools";
 	case -EREMOTEIO:
 		return "the token does not answer: when it does again, keyadm unlock";
+	case -EREMCHG:
+		return "the new root key counts, but the old one is not proven gone";
+	case -EKEYEXPIRED:
+		return "the token's PIN is needed for that: give it with keyadm unlock";
 	default:
 		return strerror(-rc);
 	}

@@ -70,6 +70,14 @@ struct json_object *certificate_person(uid_t uid)
 	return NULL;
 }
 
+/* null: its key was always in this one. A start in the middle of a destroy cannot read it elsewhere. */
+static bool add_former_custody(struct json_object *json, const struct level *level)
+{
+	if (level->leaky)
+		return json_add_string(json, "former_custody", level->leaky->name);
+	return !json_object_object_add(json, "former_custody", NULL);
+}
+
 struct json_object *certificate_draft(
 	const struct scope *scope, const struct peer *requester, int64_t requested_at)
 {
@@ -80,6 +88,7 @@ struct json_object *certificate_draft(
 		  json_add_string(json, "scope", scope->volume ? "volume" : "level") &&
 		  json_add_string(json, "level", scope->level->name) &&
 		  json_add_string(json, "level_fingerprint", scope->level->fingerprint) &&
+		  add_former_custody(json, scope->level) &&
 		  json_add(json, "volumes", volumes_json(scope)) &&
 		  json_add(json, "requester", certificate_person(requester->uid)) &&
 		  json_add_time(json, "requested_at", requested_at) &&

@@ -206,7 +206,7 @@ static void finish(struct keyd *keyd, struct destroy *d)
 	rc = erasure_renew_root(&keyd->store, scope);
 	if (rc) {
 		give_up(keyd, d, "replace the root key", rc);
-		keyd_stop_if_unclear(rc);
+		keyd_stop_if_unclear(keyd, rc);
 		return;
 	}
 	const char *text = certificate_text(d->certificate);
@@ -284,7 +284,7 @@ bool destroy_step(struct keyd *keyd)
 {
 	bool more = false;
 
-	for (struct destroy *d = keyd->destroys, *next; d; d = next) {
+	for (struct destroy *d = keyd->destroys, *next; d && !keyd->unclear; d = next) {
 		next = d->next;
 		if (!d->erasing)
 			continue;

@@ -8,6 +8,7 @@
 
 #include "admin_requests.h"
 #include "clock.h"
+#include "consumer.h"
 #include "destroy.h"
 #include "holders.h"
 #include "log.h"
@@ -84,8 +85,16 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	z->revoking--;
 }
 
-static bool has_keys(const struct level *level)
+/* What is destroyed already may still be held by somebody who did not acknowledge that. */
+static bool has_keys(const struct keyd *keyd, const struct level *level)
 {
+	const struct scope scope = {.level = (struct level *)(uintptr_t)level};
+
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		const struct consumer *consumer = consumer_of(keyd->sessions[i]);
+		if (consumer && consumer_holds(consumer, &scope))
+			return true;
+	}
 	for (size_t i = 0; i < level->volume_count; i++) {
 		if (level->volumes[i]->state != KEY_DESTROYED)
 			return true;
@@ -118,7 +127,7 @@ static void revoke_all(struct keyd *keyd, struct zeroize *z)
 	note_error(z, "tell the consumers", z->levels ? 0 : -ENOMEM);
 	for (size_t i = 0; i < ks->level_count; i++) {
 		struct level *level = ks->levels[i];
-		bool tell = z->levels && has_keys(level);
+		bool tell = z->levels && has_keys(keyd, level);
 		forget_keys(level, now);
 		if (!tell)
 			continue;
@@ -136,26 +145,40 @@ static void revoke_all(struct keyd *keyd, struct zeroize *z)
 
 /* ---- The steps -------------------------------------------------------------------------------- */
 
+/* Packages of keys, on their way in. */
+static void forget_uploads(struct keyd *keyd)
+{
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		if (!consumer_of(keyd->sessions[i]))
+			upload_clear(&((struct admin *)keyd->sessions[i])->upload);
+	}
+}
+
 /* From here on there is no way back. A consumer whose store is locked, or was, is known by the table alone. */
 static void begin(struct keyd *keyd, struct zeroize *z)
 {
 	struct keystore *ks = &keyd->store;
-	const struct custody_place place = {.dir_fd = ks->dir_fd, .config = ks->custody_config};
+	const struct custody_place place = {
+		.dir_fd = ks->dir_fd, .config = ks->custody_config, .keeper = ks->keeper};
 
 	note_error(z, "write " ZEROIZED_FILE, zeroize_write(ks->dir_fd, z->certificate));
 	bool loaded = ks->root != NULL;
 	keyd->zeroize = z; /* keyd owns it */
 	destroy_abandon_all(keyd);
 	pending_forget_all(keyd);
+	forget_uploads(keyd);
 	if (loaded) {
-		note_error(z, "keep the key to sign with", serverkeys_copy(keyd, &z->signing_key));
+		if (serverkeys_copy(keyd, &z->signing_key))
+			log_error("zeroizing: there is no key to sign the certificate with");
 		revoke_all(keyd, z);
 	}
+	int rc = zeroize_medium_root(&place, ks->custody);
 	keystore_zeroize(ks, clock_wall_seconds());
-	note_error(z, "erase the root key", zeroize_medium_root(&place));
+	note_error(z, "erase the root key", rc);
 	if (!loaded)
 		zeroize_find_holders(&z->answers, ks->dir_fd, keyd->config.kill_unresponsive);
-	log_warning("the root key is erased: every key of the store is lost");
+	if (!rc)
+		log_warning("the root key is erased: every key of the store is lost");
 }
 
 /* Errors of a medium may pass. */
@@ -224,9 +247,13 @@ static bool is_done_already(struct keyd *keyd, struct json_object **certificate)
 {
 	uint64_t left = 0;
 
-	if (!keyd->store.zeroized_at || zeroize_medium_left(keyd->store.dir_fd, &left) || left)
+	if (!keyd->store.zeroized_at || zeroize_medium_left(keyd->store.dir_fd, &left) || left ||
+		zeroize_read(keyd->store.dir_fd, certificate))
 		return false;
-	return !zeroize_read(keyd->store.dir_fd, certificate);
+	if (certificate_is_verified(*certificate))
+		return true;
+	json_object_put(*certificate);
+	return false;
 }
 
 static enum proto_status refuse(char *message, enum proto_status status, const char *why)
@@ -308,9 +335,13 @@ int zeroize_leave(struct keyd *keyd)
 		return rc;
 	for (size_t i = 0; i < keyd->session_count; i++) {
 		struct consumer *consumer = consumer_of(keyd->sessions[i]);
+		/* Levels and volumes are about to be forgotten. */
 		if (consumer)
-			consumer->held_count = 0; /* volumes that are about to be forgotten */
+			consumer->held_count = 0;
+		else
+			keystore_volume_discard(&((struct admin *)keyd->sessions[i])->draft);
 	}
+	serverkeys_end(keyd);
 	keystore_lock(ks);
 	ks->zeroized_at = 0;
 	return 0;

@@ -14,7 +14,6 @@
 #include "custody.h"
 #include "durable.h"
 #include "keystore_private.h"
-#include "ledger.h"
 #include "log.h"
 #include "text.h"
 #include "zeroize_record.h"
@@ -37,12 +36,15 @@ static void note_error(struct walk *walk, int rc)
 
 static bool is_root_file(const struct walk *walk, const char *name)
 {
+	const char *prepared = durable_prepared_for(name);
+
 	for (unsigned i = 0; walk->failed_custodies >> i; i++) {
-		if ((walk->failed_custodies & 1u << i) && !strcmp(name, custody_at(i)->file))
+		if ((walk->failed_custodies & 1u << i) &&
+			!strcmp(prepared ? prepared : name, custody_at(i)->file))
 			return false;
 	}
 	return !strncmp(name, "root.", 5) || !strcmp(name, "rewrap") ||
-	       durable_is_temporary(name) || durable_prepared_for(name);
+	       durable_is_temporary(name) || prepared;
 }
 
 /* What tells of destroyed keys holds none. */
@@ -154,16 +156,18 @@ static int walk_levels(struct walk *walk, int state_fd)
 }
 
 /* The root key as it is, and one that was to replace it. */
-static void erase_custody(struct walk *walk, const struct custody_place *place)
+static void erase_custody(
+	struct walk *walk, const struct custody_place *place, const struct custody *of)
 {
-	struct custody_place next = *place;
-
-	next.next = true;
 	for (unsigned i = 0; custody_at(i); i++) {
 		const struct custody *custody = custody_at(i);
-		int rc = custody->erase(place);
-		if (!rc)
-			rc = custody->erase(&next);
+		struct custody_place own = *place;
+		if (custody != of)
+			own.keeper = NULL; /* another row's */
+		int rc = custody->erase(&own);
+		own.next = true;
+		int next = custody->erase(&own);
+		rc = rc ? rc : next;
 		if (!rc)
 			continue;
 		log_error("custody %s cannot erase the root key: %s", custody->name,
@@ -184,14 +188,14 @@ static void walk_root(struct walk *walk, int state_fd)
 }
 
 /* Errors of a medium may pass; in the end a file that cannot be overwritten is unlinked all the same. */
-int zeroize_medium_root(const struct custody_place *place)
+int zeroize_medium_root(const struct custody_place *place, const struct custody *of)
 {
 	struct erasure_progress progress = {.first_error = -EAGAIN};
 
 	for (unsigned i = 1; progress.first_error && i <= ATTEMPTS; i++) {
 		struct walk walk = {.progress = &progress, .budget = UINT64_MAX};
 		progress = (struct erasure_progress){.last_attempt = i == ATTEMPTS};
-		erase_custody(&walk, place);
+		erase_custody(&walk, place, of);
 		walk_root(&walk, place->dir_fd);
 	}
 	return progress.first_error;
@@ -239,8 +243,7 @@ int zeroize_medium_set_aside(int state_fd, int64_t zeroized_at)
 	if (aside_fd < 0)
 		return aside_fd;
 	rc = move_aside(state_fd, aside_fd, LEVELS_DIR, LEVELS_DIR);
-	if (!rc)
-		rc = move_aside(state_fd, aside_fd, LEDGER_FILE, LEDGER_FILE);
+	/* The ledger stays, as the audit log does: the copies in it are alive. */
 	if (!rc) /* until it has moved, the store is still a zeroized one */
 		rc = move_aside(state_fd, aside_fd, ZEROIZED_FILE, LEVEL_CERTIFICATE_FILE);
 	(void)close(aside_fd);

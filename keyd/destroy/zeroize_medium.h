@@ -13,9 +13,11 @@
 
 /*
  * Makes the root key useless in its custody, also one that was being made, and erases root.*, unfinished files, and
- * what lies in keys/. A file that a custody needs to try again stays. 0 or the first error.
+ * what lies in keys/. A file that a custody needs to try again stays. place->keeper is that of the custody of,
+ * both NULL where the store is not open. 0 or the first error.
  */
-int zeroize_medium_root(const struct custody_place *place) __attribute__((warn_unused_result));
+int zeroize_medium_root(const struct custody_place *place, const struct custody *of)
+	__attribute__((warn_unused_result));
 
 /*
  * Erases up to budget files below levels/. progress->last_attempt unlinks what cannot be overwritten. 1: call

@@ -125,7 +125,7 @@ static int zeroize(const struct keystore *ks, bool kill_holders, struct audit *a
 		return -ENOMEM;
 	record(audit, "zeroize", "ok");
 	note(&error, "write " ZEROIZED_FILE, zeroize_write(ks->dir_fd, json));
-	note(&error, "erase the root key", zeroize_medium_root(&place));
+	note(&error, "erase the root key", zeroize_medium_root(&place, NULL));
 	note(&error, "erase every key file", erase_files(ks->dir_fd));
 	zeroize_find_holders(&answers, ks->dir_fd, kill_holders);
 	int rc = zeroize_enter_answers(&answers, json);

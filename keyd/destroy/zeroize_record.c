@@ -163,6 +163,10 @@ int zeroize_complete(struct json_object *json, int state_fd, int erase_error, in
 	if (rc && !end.erase_error)
 		end.erase_error = rc;
 	end.findings.key_opens = custody_of_store(state_fd, &custody) || custody;
+	if (end.erase_error) {
+		end.erase_class = "clear";
+		end.erase_class_reason = "not everything could be erased: see the verification";
+	}
 	end.exports = ledger_outstanding(state_fd, NULL, NULL, &end.damaged_exports);
 	end.vouched = ledger_vouched(state_fd, NULL, NULL);
 	return certificate_complete(json, &end);

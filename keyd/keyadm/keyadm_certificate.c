@@ -117,21 +117,46 @@ static int refuse(int err, const char *path, const char *signer)
 	}
 }
 
+/* "level NAME", "volume UUID", or what was zeroized. */
+static void put_subject(struct json_object *c)
+{
+	struct json_object *volumes = NULL;
+	const char *scope = format_member(c, "scope");
+
+	if (!strcmp(scope, "store"))
+		(void)fputs("every level of the key store", stdout);
+	else if (strcmp(scope, "volume") != 0 || !json_object_object_get_ex(c, "volumes", &volumes))
+		(void)printf("level %s", format_member(c, "level"));
+	else
+		(void)printf(
+			"volume %s", format_member(json_object_array_get_idx(volumes, 0), "uuid"));
+}
+
+/* A true certificate may say that the destruction is not proven. */
+static const char *reservation(struct json_object *c)
+{
+	struct json_object *verification = NULL;
+
+	(void)json_object_object_get_ex(c, "verification", &verification);
+	if (strcmp(format_member(verification, "result"), "passed") != 0)
+		return ", NOT PROVEN: not all key files could be erased";
+	if (format_count(c, "unacknowledged"))
+		return ", NOT PROVEN: not everybody who held a key confirmed that it is wiped";
+	return "";
+}
+
 /* The text is keyd's own: it was verified. */
 static void tell_verified(const struct keyadm_args *args, const char *text, const char *key_id)
 {
-	struct json_object *volume = NULL, *volumes = NULL, *c = json_tokener_parse(text);
+	struct json_object *c = json_tokener_parse(text);
 
 	if (args->option[OPT_JSON]) {
 		(void)printf("{\"result\":\"passed\",\"key_id\":\"%s\"}\n", key_id);
 	} else {
-		if (json_object_object_get_ex(c, "volumes", &volumes) &&
-			!strcmp(format_member(c, "scope"), "volume"))
-			volume = json_object_array_get_idx(volumes, 0);
-		(void)printf("verified: %s %s was destroyed at %s, signed with key %s\n",
-			volume ? "volume" : "level",
-			volume ? format_member(volume, "uuid") : format_member(c, "level"),
-			format_member(c, "completed_at"), key_id);
+		(void)fputs("verified: ", stdout);
+		put_subject(c);
+		(void)printf(" was destroyed at %s%s, signed with key %s\n",
+			format_member(c, "completed_at"), reservation(c), key_id);
 	}
 	json_object_put(c);
 }

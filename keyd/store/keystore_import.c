@@ -315,7 +315,7 @@ static const struct custody *leaky_custody(const struct keystore *ks, struct lev
 	bool purged = !strcmp(json_string(certificate, "erase_class"), "purge");
 	json_object_put(certificate);
 	free(text);
-	return purged ? NULL : &custody_file;
+	return purged ? &custody_elsewhere : &custody_file;
 }
 
 int keystore_import_level(struct keystore *ks, const struct package_level *from,
@@ -327,8 +327,7 @@ int keystore_import_level(struct keystore *ks, const struct package_level *from,
 	struct level *fresh = new_level(from, active ? KEY_ACTIVE : KEY_SUSPENDED);
 	if (!fresh)
 		return -ENOMEM;
-	if (here)
-		fresh->leaky = leaky_custody(ks, here);
+	fresh->leaky = here ? leaky_custody(ks, here) : &custody_elsewhere;
 	/* Its place in the index first: after the rename nothing may fail. */
 	struct level *into = here ? here : store_add_level(ks, from->name);
 	int rc = into ? make(ks, from, r, fresh) : -ENOMEM;

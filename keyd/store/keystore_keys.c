@@ -277,6 +277,28 @@ int keystore_level_set_state(struct keystore *ks, struct level *level, enum key_
 	return rc;
 }
 
+int store_note_leaky(struct keystore *ks, struct level *level, const struct custody *custody)
+{
+	struct record rec = {0};
+
+	if (level->leaky || (level->state != KEY_ACTIVE && level->state != KEY_SUSPENDED))
+		return 0;
+	uint8_t *kept = secret_alloc(CIPHER_KEY_MAX);
+	if (!kept)
+		return -errno;
+	int rc = read_level_record(ks, level->name, &rec, kept);
+	if (!rc) {
+		free(rec.body);
+		rec.body = strdup(custody->name); /* the record owns it */
+		rc = rec.body ? write_level_record(ks, level->name, &rec, kept) : -ENOMEM;
+	}
+	if (!rc)
+		level->leaky = custody;
+	record_clear(&rec);
+	secret_free(kept);
+	return rc == -EBADMSG ? 0 : rc; /* a damaged one is of unknown custody anyway */
+}
+
 /* Whether the file still says what the index says: it may have been exchanged under us. */
 static bool same_volume(const struct volume *volume, const struct record *rec)
 {

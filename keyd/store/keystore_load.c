@@ -253,6 +253,20 @@ static bool note_format(struct keystore *ks, const struct record *rec)
 	return keyed;
 }
 
+/* As the draft of the certificate tells, which was made while the key's record could be read. */
+static const struct custody *former_custody(const struct record *rec)
+{
+	struct json_object *body = rec->body ? json_tokener_parse(rec->body) : NULL;
+	struct json_object *former;
+
+	const struct custody *custody =
+		!json_object_object_get_ex(body, "former_custody", &former) ? &custody_unknown
+		: former ? custody_find_former(json_string(body, "former_custody"))
+			 : NULL;
+	json_object_put(body);
+	return custody;
+}
+
 /* A tombstone or an intent decides alone, whatever key files are there. */
 static int load_level_statement(struct keystore *ks, int dir_fd, struct level *level,
 	const char *name, enum record_kind kind)
@@ -264,6 +278,7 @@ static int load_level_statement(struct keystore *ks, int dir_fd, struct level *l
 		return rc;
 	bool tombstone = kind == RECORD_TOMBSTONE;
 	level->state = tombstone ? KEY_DESTROYED : rc ? KEY_DAMAGED : KEY_DESTROYING;
+	level->leaky = rc ? &custody_unknown : former_custody(&rec);
 	if (rc) {
 		log_error("level %s: %s is damaged; no key of the level will be given out",
 			level->name, name);
@@ -295,6 +310,7 @@ static int load_live_level(struct keystore *ks, struct level *level)
 	if (is_fatal(rc))
 		goto out;
 	if (rc) {
+		level->leaky = &custody_unknown;
 		log_error("level %s is damaged: %s", level->name,
 			rc == -ENOENT ? "its key file is missing"
 				      : "its key file cannot be opened");
@@ -302,7 +318,7 @@ static int load_live_level(struct keystore *ks, struct level *level)
 		level->before_keyed = !note_format(ks, &rec);
 		memcpy(level->fingerprint, rec.fingerprint, sizeof(level->fingerprint));
 		level->created_at = rec.created_at;
-		level->leaky = rec.body ? custody_find(rec.body) : NULL;
+		level->leaky = rec.body ? custody_find_former(rec.body) : NULL;
 		level->state = rec.state == RECORD_ACTIVE      ? KEY_ACTIVE
 			       : rec.state == RECORD_SUSPENDED ? KEY_SUSPENDED
 							       : KEY_DAMAGED;

@@ -89,6 +89,10 @@ int store_volume_key(const struct keystore *ks, const struct volume *volume,
  */
 void store_settle_import(int levels_fd, const char *temporary);
 
+/* Notes, durably, that the level's key was in a custody of class "clear". Harmless if that is noted. 0 or -errno. */
+int store_note_leaky(struct keystore *ks, struct level *level, const struct custody *custody)
+	__attribute__((warn_unused_result));
+
 /* Fills the index from the directories. Only being out of memory or descriptors is an error. */
 int store_load(struct keystore *ks) __attribute__((warn_unused_result));
 

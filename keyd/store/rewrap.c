@@ -444,6 +444,19 @@ static void take_over(struct keystore *ks, const struct rewrap *rewrap, uint8_t 
 	ks->custody = rewrap->to;
 }
 
+/* Before any of it is on the medium: also a change that is taken back leaves remnants there. */
+static int note_entering(struct keystore *ks, const struct custody *to)
+{
+	bool clear = !strcmp(to->erase_class, "clear");
+	int rc = 0;
+
+	if (!clear || !strcmp(ks->custody->erase_class, "clear"))
+		return 0;
+	for (size_t i = 0; !rc && i < ks->level_count; i++)
+		rc = store_note_leaky(ks, ks->levels[i], to);
+	return rc;
+}
+
 int rewrap_store(struct keystore *ks, const struct rewrap *rewrap)
 {
 	const struct custody *from = ks->custody;
@@ -451,6 +464,9 @@ int rewrap_store(struct keystore *ks, const struct rewrap *rewrap)
 	struct custody_place left = {0};
 
 	int rc = rewrap_finish(ks, NULL); /* of the one before */
+	if (rc)
+		return rc;
+	rc = note_entering(ks, rewrap->to);
 	if (rc)
 		return rc;
 	uint8_t *root = secret_alloc(ROOT_KEY_BYTES);
