@@ -64,6 +64,9 @@ static const struct {
 	/* names of users in certificates: files, systemd-userdb, sssd's mapped tables */
 	{"/etc/passwd", READ},
 	{"/etc/group", READ},
+	/* labels: libselinux asks the kernel's policy by writing the question (selinuxfs) */
+	{"/sys/fs/selinux", READ | LANDLOCK_ACCESS_FS_WRITE_FILE},
+	{"/etc/selinux", READ},
 	/* the machine, as certificates name it: machine-id(5) */
 	{"/etc/machine-id", READ},
 	{"/etc/nsswitch.conf", READ},
