@@ -126,11 +126,28 @@ ok "a destroyed level's key that is put back" keyadm custody change --custody tp
 is "is not wrapped again" "$(opens_with_tpm "$STATE/store/levels/one/level.key")" "stays shut"
 rm "$STATE/store/levels/one/level.key"
 
+# --- classes that only remember -------------------------------------------------------------------
+
+level_create pure
+level_create harmed
+like "a level that was always here is purged" "$(keyadm level show pure)" "erase class *purge"
+mkdir "$STATE/store/.next-root.key"
+refused "a change that cannot be prepared" 1 "nothing was changed" keyadm custody change --custody file
+rmdir "$STATE/store/.next-root.key"
+like "leaves remnants all the same" "$(keyadm level show pure)" "erase class *clear"
+keyd_stop
+printf damaged | dd of="$STATE/store/levels/harmed/level.key" bs=1 seek=300 conv=notrunc status=none
+keyd_tpm || die "keyd starts"
+like "that is remembered" "$(keyadm level show pure)" "erase class *clear"
+like "of one that cannot be read nobody knows" "$(keyadm level show harmed)" "erase class *clear"
+for level in pure harmed; do keyadm level destroy $level --yes >/dev/null; done
+like "nor does its certificate claim to" "$(keyadm --json level show harmed)" '"erase_class": *"clear"'
+
 # --- custody change -------------------------------------------------------------------------------
 
 ok "to a file" keyadm custody change --custody file
 is "the TPM has nothing any more" "$(tpm_slots)" ""
-is "the levels are there" "$(states)" "one:destroyed three:destroyed two:active"
+is "the levels are there" "$(states)" "harmed:destroyed one:destroyed pure:destroyed three:destroyed two:active"
 level_create four
 ok "and back, with a PIN" keyadm custody change --custody tpm2 --passphrase-fd 3 3<<<"$PIN"
 like "a level that was in a file stays in its class" "$(keyadm level show four)" "erase class *clear"
@@ -145,7 +162,7 @@ ok "a destroy needs no PIN" keyadm level destroy five --yes
 like "its level was never in a file" "$(keyadm --json level show five)" '"erase_class": *"purge"'
 restart_keyd
 ok "the PIN is the same after it" keyadm unlock --passphrase-fd 3 3<<<"$PIN"
-is "the levels are there" "$(states)" "five:destroyed four:active one:destroyed three:destroyed two:active"
+is "the levels are there" "$(states)" "five:destroyed four:active harmed:destroyed one:destroyed pure:destroyed three:destroyed two:active"
 is "no PIN stays in the state folder" "$(grep -rl "$PIN" "$STATE" 2>/dev/null)" ""
 refused "a PIN is no single digit" 1 "a PIN 4" keyadm custody change --custody tpm2 --passphrase-fd 3 3<<<"1"
 ok "another PIN" keyadm custody change --custody tpm2 --passphrase-fd 3 3<<<"98765"
@@ -163,7 +180,7 @@ restart_keyd
 ok "unlocked" keyadm unlock --passphrase-fd 3 3<<<"98765"
 ok "bound to PCRs, without a PIN" keyadm custody change --custody tpm2
 restart_keyd
-is "while they are as they were keyd starts" "$(states)" "five:destroyed four:active one:destroyed three:destroyed two:active"
+is "while they are as they were keyd starts" "$(states)" "five:destroyed four:active harmed:destroyed one:destroyed pure:destroyed three:destroyed two:active"
 ok "and destroys" keyadm level destroy four --yes
 keyd_stop
 tpm2_pcrextend "23:sha256=$(printf '%064d' 1)"

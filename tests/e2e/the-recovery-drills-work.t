@@ -117,6 +117,7 @@ ok "the TPM is lost" drill "the TPM or the token is lost"
 is "the levels are in the new one" "$(root_of) $(levels)" "root.tpm2 other:active secret:active"
 ok "and the data is there" serves
 
+like "what is worth less than it was is told" "$(keyadm level show secret)" "erase class *clear"
 ok "nobody remembers the passphrase" drill "nobody remembers"
 systemctl stop keyd
 mv "$STORE" "$STATE/kept"
