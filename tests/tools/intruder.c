@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,15 +91,13 @@ static void intrude(void)
 
 int poll(struct pollfd *polls, nfds_t count, int timeout_ms)
 {
-	static poll_fn *next;
-	static bool intruded;
+	static atomic_flag intruded = ATOMIC_FLAG_INIT;
+	poll_fn *next;
 
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "poll");
-	if (!intruded && count >= LOOP_POLLS) { /* libraries wait for one thing at a time */
-		intruded = true;
+	*(void **)&next = dlsym(RTLD_NEXT, "poll");
+	/* Libraries, and keyd's other threads, wait for one thing at a time. */
+	if (count >= LOOP_POLLS && !atomic_flag_test_and_set(&intruded))
 		intrude();
-	}
 	return next(polls, count, timeout_ms);
 }
 
