@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # The model of the session and destroy protocol (docs/model) keeps its promises whatever crashes when,
 # the planted mistakes break them, and the functions that the model speaks of exist.
-TEST_LIMIT=${TEST_LIMIT:-300}
+TEST_LIMIT=${TEST_LIMIT:-900}
 . "$(dirname "$0")/../lib.sh"
 
 [ -z "${SANITIZE-}" ] || skip_all "nothing of it is built with sanitizers"
