@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/sha.h>
 
 #include "durable.h"
 #include "token.h"
@@ -116,6 +119,64 @@ const char *custody_strerror(int rc)
 	default:
 		return token_strerror(rc);
 	}
+}
+
+static int digest_of(const void *file, size_t file_bytes, uint8_t digest[CUSTODY_DIGEST_BYTES])
+{
+	_Static_assert(CUSTODY_DIGEST_BYTES == SHA256_DIGEST_LENGTH, "SHA-256");
+	return SHA256(file, file_bytes - CUSTODY_DIGEST_BYTES, digest) ? 0 : -EIO;
+}
+
+/* durable_read() would leave what may be a key on the heap. */
+static int read_exactly(int fd, uint8_t *file, size_t file_bytes)
+{
+	size_t used = 0;
+	uint8_t more;
+
+	while (used < file_bytes) {
+		ssize_t n = read(fd, file + used, file_bytes - used);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EBADMSG;
+		used += (size_t)n;
+	}
+	return read(fd, &more, 1) ? -EBADMSG : 0;
+}
+
+int custody_read_file(const struct custody *custody, const struct custody_place *place,
+	const char magic[CUSTODY_MAGIC_BYTES], void *file, size_t file_bytes)
+{
+	uint8_t digest[CUSTODY_DIGEST_BYTES], *bytes = file;
+	char name[CUSTODY_FILE_NAME_BYTES];
+	struct stat st;
+
+	custody_file_name(custody, place, name);
+	int fd = openat(place->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	int rc = fstat(fd, &st) ? -errno : !S_ISREG(st.st_mode) ? -EBADMSG : 0;
+	if (!rc)
+		rc = read_exactly(fd, bytes, file_bytes);
+	(void)close(fd);
+	if (!rc)
+		rc = digest_of(file, file_bytes, digest);
+	if (!rc && (memcmp(bytes, magic, CUSTODY_MAGIC_BYTES) ||
+			   memcmp(bytes + file_bytes - sizeof(digest), digest, sizeof(digest))))
+		rc = -EBADMSG;
+	return rc;
+}
+
+int custody_write_file(const struct custody *custody, const struct custody_place *place,
+	const char magic[CUSTODY_MAGIC_BYTES], void *file, size_t file_bytes)
+{
+	char name[CUSTODY_FILE_NAME_BYTES];
+	uint8_t *bytes = file;
+
+	custody_file_name(custody, place, name);
+	memcpy(bytes, magic, CUSTODY_MAGIC_BYTES);
+	int rc = digest_of(file, file_bytes, bytes + file_bytes - CUSTODY_DIGEST_BYTES);
+	return rc ? rc : durable_write(place->dir_fd, name, file, file_bytes);
 }
 
 int custody_erase_file(const struct custody *custody, const struct custody_place *place)

@@ -157,6 +157,24 @@ void custody_file_name(const struct custody *custody, const struct custody_place
 /* What an error of a row means and what to do, for people; strerror() for the rest. Static storage. */
 const char *custody_strerror(int rc);
 
+enum { CUSTODY_MAGIC_BYTES = 16, CUSTODY_DIGEST_BYTES = 32 };
+
+/*
+ * The files of all rows are alike at both ends: first a magic of CUSTODY_MAGIC_BYTES, of which the version is
+ * part, and last the SHA-256 of all before, which tells a damaged file from a good one and protects nothing.
+ *
+ * Reads the row's file of exactly file_bytes straight into file, which may be secret memory. 0, -ENOENT,
+ * -EBADMSG (another length, magic or digest), or -errno; then file holds nothing to rely on.
+ */
+int custody_read_file(const struct custody *custody, const struct custody_place *place,
+	const char magic[CUSTODY_MAGIC_BYTES], void *file, size_t file_bytes)
+	__attribute__((warn_unused_result));
+
+/* Puts magic and digest into file and writes it durably. 0 or -errno. */
+int custody_write_file(const struct custody *custody, const struct custody_place *place,
+	const char magic[CUSTODY_MAGIC_BYTES], void *file, size_t file_bytes)
+	__attribute__((warn_unused_result));
+
 /* Of rows whose root key is in their file: overwrites and removes that. */
 int custody_erase_file(const struct custody *custody, const struct custody_place *place)
 	__attribute__((warn_unused_result));

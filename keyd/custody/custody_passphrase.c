@@ -4,16 +4,12 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <openssl/sha.h>
-
-#include "durable.h"
 #include "secret.h"
 #include "stretch.h"
 
-static const char magic[16] = "TGTKEYD pass v1"; /* the version is part of it */
+static const char magic[CUSTODY_MAGIC_BYTES] = "TGTKEYD pass v1"; /* the version is part of it */
 
 /* As on the medium, little-endian. */
 struct root_file {
@@ -23,15 +19,9 @@ struct root_file {
 	uint8_t salt[STRETCH_SALT_BYTES];
 	uint8_t sealed[ROOT_KEY_BYTES + WRAP_OVERHEAD_BYTES]; /* all before is associated data */
 	uint8_t digest
-		[SHA256_DIGEST_LENGTH]; /* of all bytes before: tells damage from a wrong word */
+		[CUSTODY_DIGEST_BYTES]; /* of all bytes before: tells damage from a wrong word */
 };
 _Static_assert(sizeof(struct root_file) == 132, "the file format has no padding");
-
-static int digest_of(const struct root_file *f, uint8_t digest[SHA256_DIGEST_LENGTH])
-{
-	const uint8_t *bytes = (const uint8_t *)f;
-	return SHA256(bytes, offsetof(struct root_file, digest), digest) ? 0 : -EIO;
-}
 
 /* Also tells whether a file may ask for so much. */
 static bool cost_of(const struct root_file *f, struct stretch *cost)
@@ -41,7 +31,7 @@ static bool cost_of(const struct root_file *f, struct stretch *cost)
 		.memory_kib = le32toh(f->memory_kib),
 	};
 	memcpy(cost->salt, f->salt, sizeof(cost->salt));
-	return !memcmp(f->magic, magic, sizeof(magic)) && stretch_is_plausible(cost);
+	return stretch_is_plausible(cost);
 }
 
 static bool passphrase_needs_passphrase(const struct custody_place *place)
@@ -54,7 +44,6 @@ static int passphrase_create(const struct custody_place *place,
 	const struct proto_passphrase *passphrase, uint8_t root[ROOT_KEY_BYTES],
 	struct custody_keeper **keeper)
 {
-	char name[CUSTODY_FILE_NAME_BYTES];
 	struct root_file f = {0};
 	struct stretch cost;
 
@@ -64,8 +53,7 @@ static int passphrase_create(const struct custody_place *place,
 	uint8_t *key = secret_alloc(WRAP_KEY_BYTES);
 	if (!key)
 		return -errno;
-	custody_file_name(&custody_passphrase, place, name);
-	memcpy(f.magic, magic, sizeof(magic));
+	memcpy(f.magic, magic, sizeof(magic)); /* associated data already */
 	int rc = stretch_calibrate(&cost, passphrase, key);
 	if (!rc)
 		rc = stretch_key(&cost, passphrase, key);
@@ -78,33 +66,15 @@ static int passphrase_create(const struct custody_place *place,
 		rc = wrap_seal(key, &f, offsetof(struct root_file, sealed), root, ROOT_KEY_BYTES,
 			f.sealed);
 	if (!rc)
-		rc = digest_of(&f, f.digest);
-	if (!rc)
-		rc = durable_write(place->dir_fd, name, &f, sizeof(f));
+		rc = custody_write_file(&custody_passphrase, place, magic, &f, sizeof(f));
 	secret_free(key);
 	return rc;
 }
 
 static int read_file(const struct custody_place *place, struct root_file *f, struct stretch *cost)
 {
-	char name[CUSTODY_FILE_NAME_BYTES];
-	uint8_t digest[SHA256_DIGEST_LENGTH], *data;
-	size_t len_bytes;
-
-	custody_file_name(&custody_passphrase, place, name);
-	int rc = durable_read(place->dir_fd, name, sizeof(*f), &data, &len_bytes);
-	if (rc)
-		return rc == -EFBIG ? -EBADMSG : rc;
-	if (len_bytes == sizeof(*f))
-		memcpy(f, data, sizeof(*f));
-	else
-		rc = -EBADMSG;
-	free(data);
-	if (!rc)
-		rc = digest_of(f, digest);
-	if (!rc && (memcmp(f->digest, digest, sizeof(digest)) || !cost_of(f, cost)))
-		rc = -EBADMSG;
-	return rc;
+	int rc = custody_read_file(&custody_passphrase, place, magic, f, sizeof(*f));
+	return rc ? rc : cost_of(f, cost) ? 0 : -EBADMSG;
 }
 
 static int passphrase_load(const struct custody_place *place,

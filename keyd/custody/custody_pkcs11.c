@@ -14,13 +14,12 @@
 
 #include <openssl/sha.h>
 
-#include "durable.h"
 #include "log.h"
 #include "secret.h"
 #include "text.h"
 #include "token.h"
 
-static const char magic[16] = "TGTKEYD p11  v1"; /* the version is part of it */
+static const char magic[CUSTODY_MAGIC_BYTES] = "TGTKEYD p11  v1"; /* the version is part of it */
 
 enum { STORE_ID_BYTES = 16 };
 
@@ -34,7 +33,7 @@ struct root_file {
 	char token_label[40];             /* this and the next: for people */
 	char token_serial[24];
 	uint8_t sealed[ROOT_KEY_BYTES + TOKEN_OVERHEAD_BYTES]; /* zeros: being made */
-	uint8_t digest[SHA256_DIGEST_LENGTH]; /* of all bytes before; protects nothing */
+	uint8_t digest[CUSTODY_DIGEST_BYTES]; /* of all bytes before; protects nothing */
 };
 _Static_assert(sizeof(struct root_file) == 188, "the file format has no padding");
 
@@ -106,42 +105,14 @@ static int prove_use(const struct custody_keeper *keeper)
 
 /* ---- The file ------------------------------------------------------------------------------------ */
 
-static int digest_of(const struct root_file *f, uint8_t digest[SHA256_DIGEST_LENGTH])
+static int read_file(const struct custody_place *place, struct root_file *f)
 {
-	const uint8_t *bytes = (const uint8_t *)f;
-	return SHA256(bytes, offsetof(struct root_file, digest), digest) ? 0 : -EIO;
+	return custody_read_file(&custody_pkcs11, place, magic, f, sizeof(*f));
 }
 
 static int write_file(const struct custody_place *place, struct root_file *f)
 {
-	char name[CUSTODY_FILE_NAME_BYTES];
-
-	custody_file_name(&custody_pkcs11, place, name);
-	int rc = digest_of(f, f->digest);
-	return rc ? rc : durable_write(place->dir_fd, name, f, sizeof(*f));
-}
-
-static int read_file(const struct custody_place *place, struct root_file *f)
-{
-	char name[CUSTODY_FILE_NAME_BYTES];
-	uint8_t digest[SHA256_DIGEST_LENGTH], *data;
-	size_t len_bytes;
-
-	custody_file_name(&custody_pkcs11, place, name);
-	int rc = durable_read(place->dir_fd, name, sizeof(*f), &data, &len_bytes);
-	if (rc)
-		return rc == -EFBIG ? -EBADMSG : rc;
-	if (len_bytes == sizeof(*f))
-		memcpy(f, data, sizeof(*f));
-	else
-		rc = -EBADMSG;
-	free(data);
-	if (!rc)
-		rc = digest_of(f, digest);
-	if (!rc && (memcmp(f->digest, digest, sizeof(digest)) ||
-			   memcmp(f->magic, magic, sizeof(magic))))
-		rc = -EBADMSG;
-	return rc;
+	return custody_write_file(&custody_pkcs11, place, magic, f, sizeof(*f));
 }
 
 /* ---- Sessions ------------------------------------------------------------------------------------ */

@@ -13,14 +13,11 @@
 #include <string.h>
 
 #include <openssl/evp.h>
-#include <openssl/sha.h>
-
-#include "durable.h"
 #include "log.h"
 #include "secret.h"
 #include "tpm2.h"
 
-static const char magic[16] = "TGTKEYD tpm2 v1"; /* the version is part of it */
+static const char magic[CUSTODY_MAGIC_BYTES] = "TGTKEYD tpm2 v1"; /* the version is part of it */
 static const char slot_magic[8] = {'T', 'G', 'T', 'K', 'E', 'Y', 'D', '\n'};
 
 enum {
@@ -41,7 +38,7 @@ struct root_file {
 	uint32_t flags;
 	uint32_t zero;
 	uint8_t tag[TAG_BYTES];               /* random: also the salt of the PIN */
-	uint8_t digest[SHA256_DIGEST_LENGTH]; /* of all bytes before: tells damage */
+	uint8_t digest[CUSTODY_DIGEST_BYTES]; /* of all bytes before: tells damage */
 };
 _Static_assert(sizeof(struct root_file) == 88, "the file format has no padding");
 
@@ -60,42 +57,17 @@ struct custody_keeper {
 
 /* ---- The file ------------------------------------------------------------------------------------ */
 
-static int digest_of(const struct root_file *f, uint8_t digest[SHA256_DIGEST_LENGTH])
-{
-	const uint8_t *bytes = (const uint8_t *)f;
-	return SHA256(bytes, offsetof(struct root_file, digest), digest) ? 0 : -EIO;
-}
-
 static int read_file(const struct custody_place *place, struct root_file *f)
 {
-	uint8_t digest[SHA256_DIGEST_LENGTH], *data;
-	char name[CUSTODY_FILE_NAME_BYTES];
-	size_t len_bytes;
-
-	custody_file_name(&custody_tpm2, place, name);
-	int rc = durable_read(place->dir_fd, name, sizeof(*f), &data, &len_bytes);
-	if (rc)
-		return rc == -EFBIG ? -EBADMSG : rc;
-	if (len_bytes == sizeof(*f))
-		memcpy(f, data, sizeof(*f));
-	else
-		rc = -EBADMSG;
-	free(data);
-	if (!rc)
-		rc = digest_of(f, digest);
-	if (!rc && (memcmp(f->digest, digest, sizeof(digest)) ||
-			   memcmp(f->magic, magic, sizeof(magic)) || le32toh(f->pcrs) >> TPM2_PCRS))
+	int rc = custody_read_file(&custody_tpm2, place, magic, f, sizeof(*f));
+	if (!rc && le32toh(f->pcrs) >> TPM2_PCRS)
 		rc = -EBADMSG;
 	return rc;
 }
 
 static int write_file(const struct custody_place *place, struct root_file *f)
 {
-	char name[CUSTODY_FILE_NAME_BYTES];
-
-	custody_file_name(&custody_tpm2, place, name);
-	int rc = digest_of(f, f->digest);
-	return rc ? rc : durable_write(place->dir_fd, name, f, sizeof(*f));
+	return custody_write_file(&custody_tpm2, place, magic, f, sizeof(*f));
 }
 
 static bool has_pin(const struct root_file *f)
@@ -259,7 +231,6 @@ static int next_epoch(const struct custody_place *place, struct root_file *f)
 
 	present.next = false;
 	*f = (struct root_file){0};
-	memcpy(f->magic, magic, sizeof(magic));
 	int rc = read_file(&present, &last);
 	if (!rc) {
 		f->epoch = htole64(le64toh(last.epoch) + 1);
