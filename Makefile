@@ -21,7 +21,7 @@ Q := $(if $(V),,@)
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
 PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c request.c busy.c pool.c volume.c \
-	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keyconnect.c note.c \
+	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c \

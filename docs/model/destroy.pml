@@ -727,7 +727,7 @@ crash:	atomic {
 
 /* --- tgtd: keysession.c and volume.c --------------------------------------------------------------------------- */
 
-/* go_offline() @ bs_crypt/keysession.c: what was on its way is lost, here; keyd may still read what was sent. */
+/* keysession_go_offline() @ bs_crypt/keymessages.c: what was on its way is lost, here; keyd may still read what was sent. */
 inline go_offline()
 {
 	drain(to_tgtd[at[t]]);
@@ -737,7 +737,7 @@ inline go_offline()
 	restore = 0
 }
 
-/* send_message() @ bs_crypt/keysession.c, with room for it; the connection may be broken. */
+/* send_message() @ bs_crypt/keymessages.c, with room for it; the connection may be broken. */
 inline send_message(what, with)
 {
 	if
@@ -754,7 +754,7 @@ inline try_connect(s)
 	to_keyd[s]!HELLO, 0
 }
 
-/* on_attach_reply(), apply_answer() @ bs_crypt/keysession.c, volume_key_apply() @ bs_crypt/volume.c */
+/* on_attach_reply(), apply_answer() @ bs_crypt/keymessages.c, volume_key_apply() @ bs_crypt/volume.c */
 inline on_attach_reply(status)
 {
 	waits_for_answer[t] = false;
@@ -769,7 +769,7 @@ inline on_attach_reply(status)
 	fi
 }
 
-/* on_revoke(), concerns() @ bs_crypt/keysession.c, volume_key_wipe() @ bs_crypt/volume.c */
+/* on_revoke(), concerns() @ bs_crypt/keymessages.c, volume_key_wipe() @ bs_crypt/volume.c */
 inline on_revoke(number)
 {
 #ifdef MISTAKE_acknowledged_before_the_wipe
@@ -786,7 +786,7 @@ inline on_revoke(number)
 #endif
 }
 
-/* on_restore(), ack_restore() @ bs_crypt/keysession.c */
+/* on_restore(), ack_restore() @ bs_crypt/keymessages.c */
 inline on_restore(number)
 {
 	if
@@ -797,7 +797,7 @@ inline on_restore(number)
 	fi
 }
 
-/* receive(), dispatch() @ bs_crypt/keysession.c */
+/* keysession_receive(), dispatch() @ bs_crypt/keymessages.c */
 inline dispatch()
 {
 	to_tgtd[at[t]]?what, number;
@@ -813,7 +813,7 @@ inline dispatch()
 	number = 0
 }
 
-/* send_attach(), attach_due_members() @ bs_crypt/keysession.c */
+/* keysession_send_attach() @ bs_crypt/keymessages.c, attach_due_members() @ bs_crypt/keysession.c */
 inline send_attach()
 {
 	attach_due = false;
@@ -821,7 +821,7 @@ inline send_attach()
 	send_message(ATTACH, 0)
 }
 
-/* keysession_leave(), send_detach(), session_end() @ bs_crypt/keysession.c: the only LUN, so the session ends. */
+/* keysession_leave(), session_end() @ bs_crypt/keysession.c, keysession_send_detach() @ bs_crypt/keymessages.c: the only LUN, so the session ends. */
 inline keysession_leave()
 {
 	lun = false;

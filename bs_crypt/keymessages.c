@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* What is said in a session with keyd: the messages out, and what those that come in do to volumes. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "keysession_private.h"
+#include "note.h"
+#include "process.h"
+#include "report.h"
+#include "secret.h"
+
+enum {
+	SEND_TIMEOUT_MS = 1000,
+	RETRY_MS = 5000, /* after an answer that may change, such as a damaged key file */
+};
+
+void keysession_answer(struct keysession_member *m, int rc)
+{
+	m->rc = rc;
+	m->answered = true;
+	pthread_cond_signal(&m->session->answered);
+}
+
+/* keyd does not stand by the key any more, or cannot say: from now on it is kept for the grace. */
+static void count_grace(struct keysession_member *m)
+{
+	if (m->holding && !m->grace_end_ms)
+		m->grace_end_ms = clock_now_ms() + (int64_t)volume_opts(m->vol)->grace_s * 1000;
+}
+
+void keysession_key_gone(struct keysession_member *m)
+{
+	m->holding = false;
+	m->grace_end_ms = 0;
+}
+
+void keysession_go_offline(struct session *s, const char *cause)
+{
+	proto_channel_close(&s->channel);
+	s->online = false;
+	s->connect_at_ms = clock_now_ms();
+	for (struct keysession_member *m = s->members; m; m = m->next) {
+		m->serial = m->restore = 0;
+		count_grace(m);
+	}
+	note(report_error,
+		"keyd at %s is away (%s): I/O goes on with the keys held, for each LUN's grace",
+		s->socket, cause);
+}
+
+/* Caller holds s->lock. */
+static int send_message(struct session *s, const struct proto_msg *msg)
+{
+	int rc = proto_send(&s->channel, msg, -1, SEND_TIMEOUT_MS);
+
+	if (rc)
+		keysession_go_offline(s, strerror(-rc));
+	return rc;
+}
+
+/* Before keyd can ask for a wipe, or learns that a key is here. */
+int keysession_tell_scrub(struct session *s)
+{
+	const struct proto_msg msg = {.type = PROTO_SCRUB};
+
+	if (s->scrub_told || !process_scrubs())
+		return 0;
+	s->scrub_told = true;
+	return send_message(s, &msg);
+}
+
+int keysession_send_attach(struct session *s, struct keysession_member *m)
+{
+	struct proto_msg msg = {.type = PROTO_ATTACH};
+
+	if (!++s->last_serial)
+		s->last_serial = 1;
+	msg.serial = m->serial = s->last_serial;
+	m->attach_due = false;
+	m->retry_at_ms = 0;
+	(void)snprintf(msg.attach.uuid, sizeof(msg.attach.uuid), "%s", volume_uuid(m->vol));
+	(void)snprintf(
+		msg.attach.level, sizeof(msg.attach.level), "%s", volume_opts(m->vol)->level);
+	(void)snprintf(msg.attach.path, sizeof(msg.attach.path), "%s", volume_path(m->vol));
+	return keysession_tell_scrub(s) ?: send_message(s, &msg);
+}
+
+int keysession_send_detach(struct session *s, const struct volume *vol)
+{
+	struct proto_msg msg = {.type = PROTO_DETACH};
+
+	(void)snprintf(msg.volume.uuid, sizeof(msg.volume.uuid), "%s", volume_uuid(vol));
+	return send_message(s, &msg);
+}
+
+int keysession_send_ping(struct session *s)
+{
+	const struct proto_msg ping = {.type = PROTO_PING};
+
+	return send_message(s, &ping);
+}
+
+static bool may_change(uint32_t status)
+{
+	return status == PROTO_DAMAGED || status == PROTO_FAILED || status == PROTO_BUSY ||
+	       status == PROTO_UNINITIALIZED;
+}
+
+/* Acknowledges a RESTORE once no volume waits for its answer any more. Caller holds s->lock. */
+static void ack_restore(struct session *s, uint32_t serial)
+{
+	struct proto_msg ack = {.type = PROTO_RESTORE_ACK, .serial = serial};
+
+	for (const struct keysession_member *m = s->members; m; m = m->next) {
+		if (m->restore == serial)
+			return;
+	}
+	(void)send_message(s, &ack);
+}
+
+/* What became of the volume, when it is news. Caller holds s->lock. */
+static void report_answer(const struct keysession_member *m, int rc, const char *why)
+{
+	if (rc && m->answered && strcmp(m->why, why))
+		note(report_error, "%s: %s", volume_path(m->vol), why);
+	else if (!rc && m->holding)
+		note(report_info, "%s: key of level %s received", volume_path(m->vol),
+			volume_level(m->vol));
+	else if (!rc)
+		note(report_info, "%s: level %s is suspended, the LUN is not ready",
+			volume_path(m->vol), volume_level(m->vol));
+}
+
+/* The key is taken, kept or dropped, as keyd says. Caller holds s->lock. */
+static int apply_answer(struct keysession_member *m, const struct proto_attach_reply *reply,
+	char *why, size_t why_bytes)
+{
+	int rc;
+
+	if (m->holding && may_change(reply->status)) {
+		count_grace(m); /* keyd is there but cannot answer: as if it were away */
+		(void)snprintf(why, why_bytes, "keyd: %s", reply->message);
+		rc = -EAGAIN;
+	} else {
+		rc = volume_key_apply(m->vol, reply, why, why_bytes);
+		keysession_key_gone(m);
+		m->holding = !rc && reply->status == PROTO_OK;
+	}
+	if (rc == -ENOMEM || (rc && may_change(reply->status)))
+		m->retry_at_ms = clock_now_ms() + RETRY_MS;
+	return rc;
+}
+
+/* Caller holds s->lock. */
+static void on_attach_reply(struct session *s, const struct proto_msg *msg)
+{
+	struct keysession_member *m = s->members;
+	char why[PROTO_MESSAGE_BYTES] = "";
+
+	while (m && m->serial != msg->serial)
+		m = m->next;
+	if (!m || !msg->serial)
+		return; /* the volume was closed meanwhile */
+	m->serial = 0;
+	int rc = apply_answer(m, &msg->attach_reply, why, sizeof(why));
+	report_answer(m, rc, why);
+	memcpy(m->why, why, sizeof(why));
+	if (!m->answered)
+		keysession_answer(m, rc);
+	if (m->restore && !m->attach_due) { /* this ATTACH was sent after the RESTORE */
+		uint32_t serial = m->restore;
+		m->restore = 0;
+		ack_restore(s, serial);
+	}
+}
+
+static bool concerns(const struct proto_revoke *revoke, const struct volume *vol)
+{
+	if (revoke->uuid[0])
+		return !strcmp(revoke->uuid, volume_uuid(vol));
+	return !strcmp(revoke->level, volume_level(vol));
+}
+
+/* Caller holds s->lock. */
+static void on_revoke(struct session *s, const struct proto_msg *msg)
+{
+	struct proto_msg ack = {.type = PROTO_REVOKE_ACK, .serial = msg->serial};
+	bool destroy = msg->revoke.reason != PROTO_REASON_SUSPEND;
+
+	for (struct keysession_member *m = s->members; m; m = m->next) {
+		if (!concerns(&msg->revoke, m->vol))
+			continue;
+		ack.revoke_ack.wiped +=
+			volume_key_wipe(m->vol, destroy ? VOLUME_DESTROYED : VOLUME_NOT_READY);
+		keysession_key_gone(m);
+		note(report_info, "%s: key %s", volume_path(m->vol),
+			destroy ? "destroyed" : "suspended");
+	}
+	(void)send_message(s, &ack);
+	process_scrub_cached();
+}
+
+/* Caller holds s->lock. */
+static void on_restore(struct session *s, const struct proto_msg *msg)
+{
+	for (struct keysession_member *m = s->members; m; m = m->next) {
+		if (!concerns(&msg->revoke, m->vol))
+			continue;
+		m->attach_due = true;
+		m->restore = msg->serial; /* an earlier one is overtaken: keyd waits for this one */
+	}
+	ack_restore(s, msg->serial);
+}
+
+static void on_pong(struct session *s, const struct proto_msg *msg)
+{
+	(void)s;
+	(void)msg; /* that it came is what counts: heard_at_ms */
+}
+
+static const struct {
+	uint16_t type;
+	void (*handle)(struct session *s, const struct proto_msg *msg);
+} handlers[] = {
+	{PROTO_ATTACH_REPLY, on_attach_reply},
+	{PROTO_REVOKE, on_revoke},
+	{PROTO_RESTORE, on_restore},
+	{PROTO_PONG, on_pong},
+};
+
+/* Caller holds s->lock. */
+static void dispatch(struct session *s)
+{
+	struct proto_msg *msg = s->channel.msg;
+
+	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+		if (handlers[i].type == msg->type) {
+			handlers[i].handle(s, msg);
+			return;
+		}
+	}
+	keysession_go_offline(s, "unexpected message");
+}
+
+void keysession_receive(struct session *s)
+{
+	while (s->online) {
+		int rc = proto_recv(&s->channel, NULL, 0);
+		if (rc == -EAGAIN)
+			return;
+		if (rc) {
+			keysession_go_offline(
+				s, rc == -EPIPE ? "connection closed" : strerror(-rc));
+			return;
+		}
+		s->heard_at_ms = clock_now_ms();
+		dispatch(s);
+		if (s->online)
+			secret_wipe(s->channel.msg, sizeof(*s->channel.msg));
+	}
+}
