@@ -140,8 +140,9 @@ $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS) $(KEYADM_LIBS)
 
-# Before libunit.a, whose volume it replaces.
+# Before libunit.a, whose volume, or the C library, whose calls they replace.
 $(addprefix $(OUT)/tests/,test_request test_request_now): $(call pie,tests/unit/fake_volume.c)
+$(addprefix $(OUT)/tests/,test_store test_store_now): $(call pie,tests/unit/fake_kernel.c)
 
 # Fuzz targets with main() and inputs of their own: what fuzzing found stays mended.
 FUZZ    := $(filter-out fuzz,$(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
