@@ -36,12 +36,12 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_file
 		zeroize_offline.c zeroize_holders.c zeroize_medium.c zeroize_record.c) \
 	$(addprefix records/, audit.c audit_line.c audit_head.c audit_verify.c mac.c serverkeys.c publish.c \
 		publish_journal.c publish_kernel.c ledger.c) \
-	$(addprefix common/, signature.c export_kind.c passphrase.c jsonhelp.c text.c log.c))
+	$(addprefix common/, signature.c export_kind.c passphrase.c reading.c jsonhelp.c text.c log.c))
 KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c keyadm_passphrase.c \
 		keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c \
 		keyadm_export.c keyadm_import.c keyadm_cms.c shares.c keyadm_file.c keyadm_exchange.c \
 		keyadm_format.c keyadm_format_certificate.c keyadm_ledger.c client.c) \
-	$(addprefix keyd/common/, signature.c export_kind.c passphrase.c text.c)
+	$(addprefix keyd/common/, signature.c export_kind.c passphrase.c reading.c text.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \

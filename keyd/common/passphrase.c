@@ -2,27 +2,9 @@
 #include "passphrase.h"
 
 #include <errno.h>
-#include <unistd.h>
 
+#include "reading.h"
 #include "secret.h"
-
-/* Up to cap bytes, less at the end of the file. Their number, or -errno. */
-static ssize_t read_up_to(int fd, uint8_t *to, size_t cap)
-{
-	size_t len = 0;
-
-	while (len < cap) {
-		ssize_t n = read(fd, to + len, cap - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			break;
-		len += (size_t)n;
-	}
-	return (ssize_t)len;
-}
 
 /* Whether nothing follows but the newline that a full field has no room for. */
 static int check_end(int fd)

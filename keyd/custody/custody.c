@@ -11,6 +11,7 @@
 #include <openssl/sha.h>
 
 #include "durable.h"
+#include "reading.h"
 #include "token.h"
 
 static const struct custody *const custodies[] = {
@@ -130,18 +131,12 @@ static int digest_of(const void *file, size_t file_bytes, uint8_t digest[CUSTODY
 /* durable_read() would leave what may be a key on the heap. */
 static int read_exactly(int fd, uint8_t *file, size_t file_bytes)
 {
-	size_t used = 0;
 	uint8_t more;
 
-	while (used < file_bytes) {
-		ssize_t n = read(fd, file + used, file_bytes - used);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EBADMSG;
-		used += (size_t)n;
-	}
-	return read(fd, &more, 1) ? -EBADMSG : 0;
+	ssize_t len = read_up_to(fd, file, file_bytes);
+	if (len < 0)
+		return (int)len;
+	return (size_t)len < file_bytes || read(fd, &more, 1) ? -EBADMSG : 0;
 }
 
 int custody_read_file(const struct custody *custody, const struct custody_place *place,

@@ -9,6 +9,7 @@
 
 #include "keyadm_format.h"
 #include "keyadm_target.h"
+#include "reading.h"
 #include "secret.h"
 
 enum { ZEROS_BYTES = 4096 };
@@ -92,24 +93,6 @@ void keyadm_file_end(int fd, const char *path, int err)
 	(void)close(fd);
 }
 
-/* What there is up to cap_bytes, and one byte more if there is more. Or -errno. */
-static ssize_t read_up_to(int fd, uint8_t *to, size_t cap_bytes)
-{
-	size_t len = 0;
-
-	while (len <= cap_bytes) {
-		ssize_t n = read(fd, to + len, cap_bytes + 1 - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			break;
-		len += (size_t)n;
-	}
-	return (ssize_t)len;
-}
-
 /* Memory for a file of known length, or for whatever a pipe may bring. */
 static int read_open(int fd, const char *path, size_t cap_bytes, uint8_t **bytes, size_t *len_bytes)
 {
@@ -122,7 +105,7 @@ static int read_open(int fd, const char *path, size_t cap_bytes, uint8_t **bytes
 	uint8_t *to = secret_alloc(cap_bytes + 1);
 	if (!to)
 		return keyadm_refuse(-errno, "cannot lock memory for %s: raise ulimit -l", path);
-	ssize_t len = read_up_to(fd, to, cap_bytes);
+	ssize_t len = read_up_to(fd, to, cap_bytes + 1); /* more than allowed shows */
 	int err = 0;
 	if (len < 0)
 		err = keyadm_refuse((int)len, "%s: %s", path, strerror((int)-len));

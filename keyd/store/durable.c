@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "reading.h"
+
 enum {
 	NAME_BYTES = 256,
 	ERASE_CHUNK_BYTES = 4096,
@@ -127,8 +129,8 @@ int durable_write(int dir_fd, const char *name, const void *data, size_t len_byt
 int durable_read(int dir_fd, const char *name, size_t cap_bytes, uint8_t **data, size_t *len_bytes)
 {
 	uint8_t *buf = NULL;
-	size_t used = 0;
 	struct stat st;
+	ssize_t used;
 	int rc;
 
 	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -144,19 +146,13 @@ int durable_read(int dir_fd, const char *name, size_t cap_bytes, uint8_t **data,
 	buf = malloc((size_t)st.st_size + 1);
 	if (!buf)
 		goto out;
-	while (used < (size_t)st.st_size) {
-		ssize_t n = read(fd, buf + used, (size_t)st.st_size - used);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			rc = n < 0 ? -errno : -EBADMSG;
-			goto out;
-		}
-		used += (size_t)n;
-	}
+	used = read_up_to(fd, buf, (size_t)st.st_size);
+	rc = used < 0 ? (int)used : -EBADMSG;
+	if (used != st.st_size)
+		goto out;
 	buf[used] = '\0'; /* not counted: text files can be parsed in place */
 	*data = buf;
-	*len_bytes = used;
+	*len_bytes = (size_t)used;
 	buf = NULL; /* caller owns it */
 	rc = 0;
 out:
