@@ -22,8 +22,7 @@ struct parse {
 	const char *file_name;
 	FILE *file;
 	unsigned line; /* the one read last: inih hands it over before the next is read */
-	unsigned seen; /* a bit for each row of keyd_keys that was given */
-	unsigned seen_custody;
+	unsigned seen; /* a bit for each row of keys that was given */
 	char section[NAME_BYTES + sizeof(level_prefix)]; /* inih cuts long names: kept here */
 	char *error;
 };
@@ -175,23 +174,6 @@ static int set_kill_unresponsive(struct parse *p, const char *value)
 	return yes >= 0;
 }
 
-static const struct {
-	const char *name;
-	int (*set)(struct parse *p, const char *value);
-} keyd_keys[] = {
-	{"state", set_state},
-	{"socket", set_socket},
-	{"admin-socket", set_admin_socket},
-	{"log-level", set_log_level},
-	{"revoke-timeout", set_revoke_timeout},
-	{"sandbox", set_sandbox},
-	{"sandbox-network", set_sandbox_network},
-	{"sandbox-paths", set_sandbox_paths},
-	{"approval-timeout", set_approval_timeout},
-	{"emergency", set_emergency},
-	{"kill-unresponsive", set_kill_unresponsive},
-};
-
 /* ---- [custody] ----------------------------------------------------------------------------------- */
 
 static int set_tpm2_tcti(struct parse *p, const char *value)
@@ -242,41 +224,41 @@ static int set_pkcs11_token(struct parse *p, const char *value)
 	return config_set(&p->config->custody.pkcs11_token, value) ? fail(p, "out of memory") : 1;
 }
 
+/* ---- [keyd] and [custody]: keys that are given once ------------------------------------------------ */
+
 static const struct {
-	const char *name;
+	const char *section, *name;
 	int (*set)(struct parse *p, const char *value);
-} custody_keys[] = {
-	{"tpm2-tcti", set_tpm2_tcti},
-	{"tpm2-nv-index", set_tpm2_nv_index},
-	{"tpm2-pcrs", set_tpm2_pcrs},
-	{"pkcs11-module", set_pkcs11_module},
-	{"pkcs11-token", set_pkcs11_token},
+} keys[] = {
+	{"keyd", "state", set_state},
+	{"keyd", "socket", set_socket},
+	{"keyd", "admin-socket", set_admin_socket},
+	{"keyd", "log-level", set_log_level},
+	{"keyd", "revoke-timeout", set_revoke_timeout},
+	{"keyd", "sandbox", set_sandbox},
+	{"keyd", "sandbox-network", set_sandbox_network},
+	{"keyd", "sandbox-paths", set_sandbox_paths},
+	{"keyd", "approval-timeout", set_approval_timeout},
+	{"keyd", "emergency", set_emergency},
+	{"keyd", "kill-unresponsive", set_kill_unresponsive},
+	{"custody", "tpm2-tcti", set_tpm2_tcti},
+	{"custody", "tpm2-nv-index", set_tpm2_nv_index},
+	{"custody", "tpm2-pcrs", set_tpm2_pcrs},
+	{"custody", "pkcs11-module", set_pkcs11_module},
+	{"custody", "pkcs11-token", set_pkcs11_token},
 };
 
-static int on_custody(struct parse *p, const char *name, const char *value)
+static int on_single(struct parse *p, const char *section, const char *name, const char *value)
 {
-	for (size_t i = 0; i < sizeof(custody_keys) / sizeof(custody_keys[0]); i++) {
-		if (strcmp(name, custody_keys[i].name))
-			continue;
-		if (p->seen_custody & (1u << i))
-			return fail(p, "'%s' is given twice", name);
-		p->seen_custody |= 1u << i;
-		return custody_keys[i].set(p, value);
-	}
-	return fail(p, "unknown key '%s' in [custody]", name);
-}
-
-static int on_keyd(struct parse *p, const char *name, const char *value)
-{
-	for (size_t i = 0; i < sizeof(keyd_keys) / sizeof(keyd_keys[0]); i++) {
-		if (strcmp(name, keyd_keys[i].name))
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (strcmp(section, keys[i].section) || strcmp(name, keys[i].name))
 			continue;
 		if (p->seen & (1u << i))
 			return fail(p, "'%s' is given twice", name);
 		p->seen |= 1u << i;
-		return keyd_keys[i].set(p, value);
+		return keys[i].set(p, value);
 	}
-	return fail(p, "unknown key '%s' in [keyd]", name);
+	return fail(p, "unknown key '%s' in [%s]", name, section);
 }
 
 /* Lists may be continued on further lines, or repeated: they add up. */
@@ -373,10 +355,8 @@ static int on_key(void *user, const char *cut_section, const char *name, const c
 
 	if (p->error[0])
 		return 0;
-	if (!strcmp(section, "keyd"))
-		return on_keyd(p, name, value);
-	if (!strcmp(section, "custody"))
-		return on_custody(p, name, value);
+	if (!strcmp(section, "keyd") || !strcmp(section, "custody"))
+		return on_single(p, section, name, value);
 	if (!strcmp(section, "roles"))
 		return on_roles(p, name, value);
 	if (!strcmp(section, "levels"))
