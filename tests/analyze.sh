@@ -4,6 +4,7 @@
 # "N passed, N failed": a file with a finding that is not in the list below has failed.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
+. tests/pairs.sh
 
 # FILE|FINDING (regular expressions): why it is none.
 KNOWN=(
@@ -42,19 +43,4 @@ analyze() { # FILE: its findings on stdout
 
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
-passed=0 failed=0 running=()
-collect() {
-	local pid
-	for pid in "${running[@]}"; do
-		if wait "$pid"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-	done
-	running=()
-}
-for file in "$@"; do
-	analyze "$file" &
-	running+=($!)
-	[ ${#running[@]} -lt 2 ] || collect
-done
-collect
-echo "$passed passed, $failed failed"
-[ $failed = 0 ] && [ $passed != 0 ]
+in_pairs analyze "$@"

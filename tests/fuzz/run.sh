@@ -4,6 +4,7 @@
 # in $BUILD/fuzz/corpus/TARGET, what crashes in $BUILD/fuzz/crashes; then the exit status is 1.
 set -u -o pipefail
 cd "$(dirname "$0")/../.." || exit 1
+. tests/pairs.sh
 
 BUILD=${BUILD:-build}
 SECONDS_EACH=${SECONDS_EACH:-40}
@@ -26,19 +27,4 @@ fuzz() { # TARGET
 	return $status
 }
 
-passed=0 failed=0 running=()
-collect() {
-	local pid
-	for pid in "${running[@]}"; do
-		if wait "$pid"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-	done
-	running=()
-}
-for target in "$@"; do
-	fuzz "$target" &
-	running+=($!)
-	[ ${#running[@]} -lt 2 ] || collect
-done
-collect
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+in_pairs fuzz "$@"
