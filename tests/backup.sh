@@ -42,23 +42,3 @@ person() { # NAME [openssl req's options]
 cms_open() { # NAME FILE OUT: by openssl alone
 	openssl cms -decrypt -inform DER -in "$2" -recip "$STATE/$1.pem" -inkey "$STATE/$1.key" -out "$3"
 }
-
-# In how many places of the process's memory the bytes of the file are.
-bytes_in_memory() { # PID FILE
-	python3 - "$1" "$2" <<-'PY'
-		import re, sys
-		pid, wanted, hits = sys.argv[1], open(sys.argv[2], "rb").read(), 0
-		with open(f"/proc/{pid}/mem", "rb", 0) as mem:
-		    for line in open(f"/proc/{pid}/maps"):
-		        start, end, rights = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line).groups()
-		        start, end = int(start, 16), int(end, 16)
-		        if rights[0] != "r" or end - start > 1 << 32 or "[v" in line:
-		            continue
-		        mem.seek(start)
-		        try:
-		            hits += mem.read(end - start).count(wanted)
-		        except OSError:
-		            pass
-		print(hits)
-	PY
-}

@@ -292,11 +292,11 @@ sector_numbers() { # LBA BLOCKS UNIT: 16 bytes each
 	done
 }
 
-# In how many places of a process's memory the words are.
-words_in_memory() { # PID WORDS
-	python3 - "$@" <<-'PY'
+# In how many places of a process's memory the bytes of the file are.
+bytes_in_memory() { # PID FILE
+	python3 - "$1" "$2" <<-'PY'
 		import re, sys
-		pid, words, hits = sys.argv[1], sys.argv[2].encode(), 0
+		pid, wanted, hits = sys.argv[1], open(sys.argv[2], "rb").read(), 0
 		with open(f"/proc/{pid}/mem", "rb", 0) as mem:
 		    for line in open(f"/proc/{pid}/maps"):
 		        start, end, rights = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line).groups()
@@ -305,12 +305,14 @@ words_in_memory() { # PID WORDS
 		            continue
 		        mem.seek(start)
 		        try:
-		            hits += mem.read(end - start).count(words)
+		            hits += mem.read(end - start).count(wanted)
 		        except OSError:
 		            pass
 		print(hits)
 	PY
 }
+
+words_in_memory() { bytes_in_memory "$1" <(printf %s "$2"); } # PID WORDS
 
 # --- JSON ----------------------------------------------------------------------------------------
 

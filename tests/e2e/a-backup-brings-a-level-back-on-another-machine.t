@@ -105,7 +105,7 @@ refused "what is there twice is refused as a whole" 1 "level gold is here" impor
 for pid in "$KEYD_PID" "$OTHER_PID"; do
 	is "no volume key stays in a keyd" "$("$BUILD/tests/memscan" "$pid" "$STATE/vk" | head -n 1)" "hits 0"
 	is "nor a level key" "$("$BUILD/tests/memscan" "$pid" "$STATE/lk" | head -n 1)" "hits 0"
-	is "nor a passphrase" "$(bytes_in_memory "$pid" <(printf %s "$WORDS"))" 0
+	is "nor a passphrase" "$(words_in_memory "$pid" "$WORDS")" 0
 done
 TGT=a
 ok "the level is destroyed here" keyadm level destroy gold --yes

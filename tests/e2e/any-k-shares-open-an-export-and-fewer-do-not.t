@@ -76,6 +76,6 @@ is "gfcombine puts the same together from any three" "$(combined 1 2 3)" "$(comb
 words=$(combined 1 3 5)
 isnt "and another from two" "$(combined 1 3)" "$words"
 ok "it is the passphrase" keyadm_there import "$STATE/e" --passphrase-fd 3 3<<<"$words"
-is "which no keyd keeps" "$(bytes_in_memory "$KEYD_PID" <(printf %s "$words")) $(bytes_in_memory "$OTHER_PID" <(printf %s "$words"))" "0 0"
+is "which no keyd keeps" "$(words_in_memory "$KEYD_PID" "$words") $(words_in_memory "$OTHER_PID" "$words")" "0 0"
 
 done_testing
