@@ -314,6 +314,16 @@ bytes_in_memory() { # PID FILE
 
 words_in_memory() { bytes_in_memory "$1" <(printf %s "$2"); } # PID WORDS
 
+# --- The key store -------------------------------------------------------------------------------
+
+# The levels and their states, by name.
+states() { keyadm --json level list | python3 -c 'import json, sys
+print(*sorted(level["name"] + ":" + level["state"] for level in json.load(sys.stdin)))'; }
+class_of() { keyadm --json level show "$1" | sed -n 's/.*"erase_class": *"\([a-z]*\)".*/\1/p'; } # LEVEL: how its key is erased
+locked() { keyadm --json status | grep -o '"locked": *[a-z]*' | grep -o '[a-z]*$'; }
+# What a change of the root key has put beside the store.
+left_over() { find "$STATE/store" -name '.next-*' -o -name '.new-*' -o -name rewrap; }
+
 # --- JSON ----------------------------------------------------------------------------------------
 
 # One line for each Python expression over the document "d".

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # With destroy-delay a destroy takes effect later, by itself, and can be called off until then. keyd may end meanwhile.
 . "$(dirname "$0")/../lib.sh"
-
-ALICE=2001 BOB=2002
+. "$(dirname "$0")/../requests.sh"
 
 cat >"$STATE/keyd.conf" <<-CONF
 	[roles]
@@ -20,14 +19,6 @@ cat >"$STATE/keyd.conf" <<-CONF
 	destroy-approval = yes
 CONF
 start() { keyd_start --config "$STATE/keyd.conf" || die "keyd starts"; }
-alice() { keyadm_as "$ALICE" "$@"; }
-bob() { keyadm_as "$BOB" "$@"; }
-requested() { # COMMAND...: its request's ID
-	"$@" >"$STATE/request" || return
-	json "$STATE/request" 'd["id"]'
-}
-waiting() { keyadm --json requests >"$STATE/list" && json "$STATE/list" 'len(d)'; }
-state_of() { keyadm --json level show "$1" >"$STATE/show" && json "$STATE/show" 'd["state"]'; }
 seconds() { date -d "$1" +%s; }
 
 chmod 644 "$STATE/keyd.conf"

@@ -6,9 +6,6 @@
 
 CALLS="fsync fdatasync renameat unlinkat"
 
-states() { keyadm --json level list | python3 -c 'import json, sys
-print(*sorted(level["name"] + ":" + level["state"] for level in json.load(sys.stdin)))'; }
-left_over() { find "$STATE/store" -name '.next-*' -o -name '.new-*' -o -name rewrap; }
 root() { sha256sum <"$STATE/store/root.key"; }
 
 # Not confined: a call that strace fails is made as one that there is not, for which seccomp kills.

@@ -9,7 +9,6 @@ WORDS="correct horse battery staple"
 init() { keyadm init --custody "$1" --passphrase-fd 3 3<<<"$2"; }   # CUSTODY WORDS
 unlock() { keyadm unlock --passphrase-fd 3 3<<<"$1"; }              # WORDS
 unlock_as() { keyadm_as "$1" unlock --passphrase-fd 3 3<<<"$WORDS"; } # UID
-locked() { keyadm --json status | grep -o '"locked": *[a-z]*' | grep -o '[a-z]*$'; }
 
 restart_keyd() { # [the folder of its credentials]
 	keyd_stop

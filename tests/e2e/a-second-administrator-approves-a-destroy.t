@@ -3,8 +3,9 @@
 # With destroy-approval a destroy is a request until a second security administrator agrees, in time. Nobody agrees with
 # himself; nothing happens to the data meanwhile; restarts and crashes of keyd lose and add nothing.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../requests.sh"
 
-ALICE=2001 BOB=2002 STORAGE=2003
+STORAGE=2003
 
 conf() { # SETTING...
 	printf '%s\n' "[keyd]" "$@" "[roles]" "security-admin = $ALICE, $BOB, root" "storage-admin = $STORAGE" \
@@ -13,14 +14,6 @@ conf() { # SETTING...
 	chmod 644 "$STATE/keyd.conf"
 }
 start() { keyd_start --config "$STATE/keyd.conf" || die "keyd starts"; }
-alice() { keyadm_as "$ALICE" "$@"; }
-bob() { keyadm_as "$BOB" "$@"; }
-requested() { # COMMAND...: its request's ID
-	"$@" >"$STATE/request" || return
-	json "$STATE/request" 'd["id"]'
-}
-waiting() { keyadm --json requests >"$STATE/list" && json "$STATE/list" 'len(d)'; }
-state_of() { keyadm --json level show "$1" >"$STATE/show" && json "$STATE/show" 'd["state"]'; }
 audited() { keyadm --json audit | grep -c "$1"; } # REGEX
 
 conf

@@ -5,12 +5,8 @@
 # the token does not confirm is not acknowledged. Several stores may share a token.
 TEST_LIMIT=240 # some thirty starts of keyd
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../token.sh"
 
-MODULE=/usr/lib/softhsm/libsofthsm2.so
-PIN=correct-horse-battery
-export SOFTHSM2_CONF=$STATE/softhsm2.conf
-
-token_tool() { pkcs11-tool --module "$MODULE" --token-label keys --login --pin "$PIN" "$@" 2>/dev/null; }
 objects() { token_tool --list-objects | sed -n 's/^ *label: *tgt-crypt [0-9a-f]* //p' | sort | xargs; }
 store_ids() { token_tool --list-objects | sed -n 's/^ *label: *tgt-crypt \([0-9a-f]*\) .*/\1/p' | sort -u | wc -l; }
 with_pin() { keyadm "${@:2}" --passphrase-fd 3 3<<<"$1"; } # PIN ARGUMENTS...
@@ -18,12 +14,8 @@ unlock() { with_pin "${1-$PIN}" unlock; }
 change() { # CUSTODY [PIN]
 	if [ -n "${2-}" ]; then with_pin "$2" custody change --custody "$1"; else keyadm custody change --custody "$1"; fi
 }
-states() { keyadm --json level list | python3 -c 'import json, sys
-print(*sorted(level["name"] + ":" + level["state"] for level in json.load(sys.stdin)))'; }
 levels_in() { states | tr ' ' '\n' | sed -n "s/:$1\$//p"; } # STATE
-class_of() { keyadm --json level show "$1" | sed -n 's/.*"erase_class": *"\([a-z]*\)".*/\1/p'; }
 none_destroying() { [ -z "$(levels_in destroying)" ]; }
-locked() { keyadm --json status | grep -o '"locked": *[a-z]*' | grep -o '[a-z]*$'; }
 start() { keyd_start --config "$STATE/keyd.conf" || die "keyd starts"; }
 restart() { keyd_stop && start; }
 restart_open() { restart && { [ "$(locked)" = false ] || unlock >/dev/null; }; }
@@ -35,46 +27,24 @@ key_opens() { # FILE: its volume key can be read out
 	keyadm volume key "$STATE/$1" --out "$STATE/vk"
 }
 
-mkdir "$STATE/tokens"
-cat >"$SOFTHSM2_CONF" <<-CONF
-	directories.tokendir = $STATE/tokens
-	objectstore.backend = file
-	log.level = ERROR
-CONF
-softhsm2-util --init-token --free --label keys --pin "$PIN" --so-pin so-pin-1234 >/dev/null ||
-	die "a token is made"
-
-configure() { # TOKEN-LABEL
-	cat >"$STATE/keyd.conf" <<-CONF
-		[keyd]
-		sandbox-paths = $STATE
-		[roles]
-		security-admin = root
-		[levels]
-		fetch = root
-		[custody]
-		$1
-	CONF
-}
+token_make || die "a token is made"
 
 # --- what is refused ------------------------------------------------------------------------------
 
-configure ""
+token_conf
+sed -i /pkcs11/d "$STATE/keyd.conf"
 start
 refused "without a module there is no token" 1 "name pkcs11-module and pkcs11-token in keyd.conf" \
 	with_pin "$PIN" init --custody pkcs11
-configure "pkcs11-module = /nonexistent.so
-pkcs11-token = keys"
+token_conf /nonexistent.so
 restart
 refused "nor with one that cannot be loaded" 1 "module cannot be loaded" \
 	with_pin "$PIN" init --custody pkcs11
-configure "pkcs11-module = $MODULE
-pkcs11-token = other"
+token_conf "$MODULE" other
 restart
 refused "nor where there is no such token" 1 "no token is called so" \
 	with_pin "$PIN" init --custody pkcs11
-configure "pkcs11-module = $MODULE
-pkcs11-token = keys"
+token_conf
 restart
 refused "nor with a wrong PIN" 1 "not its PIN" with_pin 1234 init --custody pkcs11
 is "so nothing was made" "$(objects) $(cd "$STATE/store" && echo root.*)" " root.*"
@@ -137,7 +107,7 @@ start && unlock >/dev/null
 level_create three
 volume_create three three.img 16M
 volume_create one other.img 16M
-mv "$STATE/tokens" "$STATE/away"
+mv "$STATE/token" "$STATE/away"
 refused "no level is made without the token" 1 "token does not answer.*keyadm unlock" keyadm level create four
 refused "no key is opened" 1 "token does not answer" key_opens one.img
 is "but nothing is called damaged for that" "$(states)" "one:active three:active two:destroyed"
@@ -149,7 +119,7 @@ refused "a destroy is not acknowledged" 1 "never be given out again.*wrapping ke
 refused "nor when it is repeated" 1 "does not answer" keyadm level destroy three --yes
 is "it stays half done" "$(states)" "one:active three:destroying two:destroyed"
 refused "no PIN helps" 1 "the token cannot be used: " unlock
-mv "$STATE/away" "$STATE/tokens"
+mv "$STATE/away" "$STATE/token"
 is "the object is there still" "$(objects)" "level one level three root"
 refused "nor does a wrong one when it is back" 1 "not the PIN" unlock wrong-pin
 ok "with the PIN a new session is opened" unlock
@@ -158,9 +128,9 @@ ok "and the destroy ends" keyadm level destroy three --yes
 is "with its object gone" "$(objects)" "level one root"
 
 level_create five
-mv "$STATE/tokens" "$STATE/away"
+mv "$STATE/token" "$STATE/away"
 not_ok "one that is not acknowledged" keyadm level destroy five --yes
-mv "$STATE/away" "$STATE/tokens"
+mv "$STATE/away" "$STATE/token"
 restart && unlock >/dev/null
 ok "goes on by itself when keyd starts again" becomes 10 "level one root" objects
 like "and ends" "$(states)" "five:destroyed"

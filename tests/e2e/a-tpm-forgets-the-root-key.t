@@ -9,9 +9,6 @@ PIN=1234-abcd
 
 keyd_tpm() { keyd_start --config "$STATE/keyd.conf"; }
 restart_keyd() { keyd_stop && keyd_tpm || die "keyd starts"; }
-states() { keyadm --json level list | python3 -c 'import json, sys
-print(*sorted(level["name"] + ":" + level["state"] for level in json.load(sys.stdin)))'; }
-locked() { keyadm --json status | grep -o '"locked": *[a-z]*' | grep -o '[a-z]*$'; }
 
 # What a level's file opens to with any 32 bytes that lie in the TPM's readable indices, or nothing.
 opens_with_tpm() { # LEVEL.KEY

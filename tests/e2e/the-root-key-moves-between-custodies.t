@@ -16,10 +16,6 @@ change() { # CUSTODY [WORDS]
 }
 unlock() { keyadm unlock --passphrase-fd 3 3<<<"$1"; }
 root_files() { (cd "$STATE/store" && echo root.*); }
-left_over() { find "$STATE/store" -name '.next-*' -o -name '.new-*' -o -name rewrap; }
-states() { keyadm --json level list | python3 -c 'import json, sys
-print(*sorted(level["name"] + ":" + level["state"] for level in json.load(sys.stdin)))'; }
-class_of() { keyadm --json level show "$1" | sed -n 's/.*"erase_class": *"\([a-z]*\)".*/\1/p'; }
 restart_keyd() { keyd_stop && keyd_start || die "keyd starts"; }
 
 stage one two

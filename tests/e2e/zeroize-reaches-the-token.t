@@ -3,12 +3,9 @@
 # keyadm zeroize destroys what a PKCS#11 token has of the store: of an open one at once; of one that is closed as soon as
 # the PIN is given, and nobody is told that it is done before.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../token.sh"
 
-MODULE=/usr/lib/softhsm/libsofthsm2.so
-PIN=correct-horse-battery
-export SOFTHSM2_CONF=$STATE/softhsm2.conf
-
-objects() { pkcs11-tool --module "$MODULE" --token-label keys --login --pin "$PIN" --list-objects 2>/dev/null | grep -c label; }
+objects() { token_tool --list-objects | grep -c label; }
 with_pin() { keyadm "$@" --passphrase-fd 3 3<<<"$PIN"; }
 document() { json "$STATE/store/zeroized" "$1"; }
 start() { keyd_start --config "$STATE/keyd.conf" || die "keyd starts"; }
@@ -18,20 +15,8 @@ make_store() {
 	level_create two
 }
 
-mkdir "$STATE/token"
-printf 'directories.tokendir = %s\nobjectstore.backend = file\n' "$STATE/token" >"$SOFTHSM2_CONF"
-softhsm2-util --init-token --free --label keys --pin "$PIN" --so-pin so-pin-1234 >/dev/null || die "a token is made"
-cat >"$STATE/keyd.conf" <<-CONF
-	[keyd]
-	sandbox-paths = $STATE
-	[roles]
-	security-admin = root
-	[levels]
-	fetch = root
-	[custody]
-	pkcs11-module = $MODULE
-	pkcs11-token = keys
-CONF
+token_make || die "a token is made"
+token_conf
 start
 
 make_store

@@ -6,14 +6,12 @@
 TEST_LIMIT=${TEST_LIMIT:-360}
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../tpm.sh"
+. "$(dirname "$0")/../token.sh"
 
 DISK_SIZE=320M
 # What destroying in each custody must be called.
 CUSTODIES="file tpm2 pkcs11"
 declare -A CLASS=([file]=clear [tpm2]=purge [pkcs11]=purge)
-MODULE=/usr/lib/softhsm/libsofthsm2.so
-PIN=correct-horse-battery
-export SOFTHSM2_CONF=$STATE/softhsm2.conf
 # File systems that overwrite in place: there a single destruction leaves nothing to be found.
 declare -A MKFS=([ext4]="-q -F" [xfs]="-q -f" [btrfs]="-q -f") IN_PLACE=([ext4]=1 [xfs]=1)
 
@@ -38,11 +36,7 @@ prepare_tpm2() {
 
 prepare_pkcs11() {
 	tpm_stop
-	rm -rf "$STATE/token" && mkdir "$STATE/token"
-	printf 'directories.tokendir = %s\nobjectstore.backend = file\n' "$STATE/token" >"$SOFTHSM2_CONF"
-	softhsm2-util --init-token --free --label keys --pin "$PIN" --so-pin so-pin-1234 >/dev/null
-	printf '[keyd]\nsandbox-paths = %s\n[roles]\nsecurity-admin = 0\n[custody]\npkcs11-module = %s\npkcs11-token = keys\n' \
-		"$STATE" "$MODULE" >"$STATE/keyd.conf"
+	token_make && token_conf
 }
 init() { # CUSTODY
 	case $1 in
