@@ -5,7 +5,10 @@
 
 TEST_LIMIT=${TEST_LIMIT:-120} # seconds for one test file; sanitizers are slow
 [ -z "${TGTD_PRELOAD-}" ] || TEST_LIMIT=$((TEST_LIMIT * 3))
-[ -n "${TEST_GUARD-}" ] || exec env TEST_GUARD=1 timeout --foreground -k 20 "$TEST_LIMIT" bash "$0" "$@"
+# All that the test started is ended with it, or what holds its output would keep prove waiting; on a terminal Ctrl-C does so.
+foreground=()
+[ ! -t 0 ] || foreground=(--foreground)
+[ -n "${TEST_GUARD-}" ] || exec env TEST_GUARD=1 timeout "${foreground[@]}" -k 20 "$TEST_LIMIT" bash "$0" "$@"
 unset TEST_GUARD
 export LC_ALL=C
 

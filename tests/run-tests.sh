@@ -36,19 +36,19 @@ run_unit()
 	done
 }
 
-# Two files at a time: every test has its own folder, ports and daemons.
+# Two files at a time: every test has its own folder, ports and daemons. What they say is seen as they say it.
 run_tap()
 {
-	local dir=$1 jobs=$2 out
+	local dir=$1 jobs=$2 said=$BUILD/said-${1##*/}
 	compgen -G "$dir/*.t" > /dev/null || return 0
-	out=$(prove -j"$jobs" --comments --timer --merge --verbose "$dir"/*.t 2>&1)
-	local rc=$?
+	prove -j"$jobs" --comments --timer --merge --verbose "$dir"/*.t 2>&1 </dev/null | tee "$said" |
+		grep --line-buffered -vE '^ok |^1\.\.'
+	local rc=${PIPESTATUS[0]}
 	local ok bad
-	ok=$(grep -cE '^ok ' <<< "$out")
-	bad=$(grep -cE '^not ok ' <<< "$out")
-	[ $rc = 0 ] || [ "$bad" != 0 ] || bad=1
+	ok=$(grep -cE '^ok ' "$said")
+	bad=$(grep -cE '^not ok ' "$said")
+	[ "$rc" = 0 ] || [ "$bad" != 0 ] || bad=1
 	passed=$((passed + ok)) failed=$((failed + bad))
-	grep -vE '^ok |^1\.\.' <<< "$out"
 }
 
 for suite in "$@"; do

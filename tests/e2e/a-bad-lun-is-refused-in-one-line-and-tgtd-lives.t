@@ -61,6 +61,7 @@ volume_create level gone.img 16M
 keyadm volume destroy "$STATE/gone.img" --yes >/dev/null
 bad_lun "a destroyed volume" 'gone.img.*destroyed' "$STATE/gone.img"
 kill_pid "$KEYD_PID"
+wait_for 10 grep -q "keyd at $STATE/keyd.sock is away" "$(tgtd_log)" || die "tgtd notices that keyd is gone"
 bad_lun "no keyd" 'keyd' "$lun"
 keyd_start || die "keyd starts"
 
