@@ -3,7 +3,7 @@
 # What every shell test sources: TAP, a private state folder, keyd and tgtd in it (daemons.sh), and
 # clean-up that happens however the test ends. See README.md.
 
-TEST_LIMIT=${TEST_LIMIT:-120} # seconds for one test file; sanitizers are slow
+TEST_LIMIT=${TEST_LIMIT:-240} # seconds for one test file, many times what it needs; sanitizers are slow
 [ -z "${TGTD_PRELOAD-}" ] || TEST_LIMIT=$((TEST_LIMIT * 3))
 # All that the test started is ended with it, or what holds its output would keep prove waiting; on a terminal Ctrl-C does so.
 foreground=()
@@ -257,8 +257,7 @@ durable_writes() { # COMMAND...
 	wait_for 10 grep -q attached "$STATE/strace.err"
 	"$@" >/dev/null
 	wait_for 5 grep -q pwritev2 "$STATE/trace"
-	kill -INT $! 2>/dev/null
-	wait $!
+	stop_pid $!
 	grep -q pwritev2 "$STATE/trace" || { echo none seen && return; }
 	grep -c RWF_DSYNC "$STATE/trace"
 }

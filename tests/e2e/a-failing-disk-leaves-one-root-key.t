@@ -20,8 +20,7 @@ change_with_failing() { # CALL N
 	wait_for 10 grep -q attached "$STATE/strace.err" || die "strace attaches"
 	answer=$(keyadm custody change --custody file 2>&1)
 	failed=$?
-	kill -INT $tracer 2>/dev/null
-	wait $tracer 2>/dev/null
+	stop_pid $tracer # it can miss the end of a process with threads, and would wait for ever
 	grep -q INJECTED "$STATE/trace"
 }
 

@@ -109,8 +109,7 @@ killed_before() { # CALL N [import's options]
 	wait_for 10 grep -q attached "$STATE/strace.err" || die "strace attaches"
 	import "$@" >/dev/null 2>&1
 	status=$?
-	[ $status != 0 ] || kill -INT $tracer
-	wait $tracer 2>/dev/null
+	stop_pid $tracer # it can miss the end of a process with threads, and would wait for ever
 	[ $status != 0 ] && wait_for 5 gone "$pid"
 }
 
