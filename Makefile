@@ -20,15 +20,15 @@ Q := $(if $(V),,@)
 
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
-PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c range.c request.c busy.c pool.c volume.c \
+PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c capacity.c range.c request.c busy.c pool.c volume.c \
 	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c \
 	listener.c peer.c places.c session.c consumer.c holders.c revocation.c policy.c label.c suspend.c \
-	$(addprefix admin/, admin.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_destroy.c \
+	$(addprefix admin/, admin.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_resize.c admin_destroy.c \
 		admin_records.c upload.c admin_export.c admin_import.c unlock.c inventory.c answer.c) \
-	$(addprefix store/, keystore.c keystore_load.c keystore_keys.c record.c wrap.c rewrap.c luks_format.c \
+	$(addprefix store/, keystore.c keystore_load.c keystore_keys.c keystore_resize.c record.c wrap.c rewrap.c luks_format.c \
 		keystore_export.c keystore_import.c package.c envelope.c recipients.c durable.c) \
 	$(addprefix custody/, custody.c custody_file.c custody_passphrase.c stretch.c custody_tpm2.c tpm2.c \
 		custody_pkcs11.c token.c) \
@@ -37,7 +37,7 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_file
 	$(addprefix records/, audit.c audit_line.c audit_head.c audit_verify.c mac.c serverkeys.c publish.c \
 		publish_journal.c publish_kernel.c ledger.c) \
 	$(addprefix common/, signature.c export_kind.c passphrase.c reading.c jsonhelp.c text.c log.c))
-KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c keyadm_passphrase.c \
+KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_target.c keyadm_volume.c keyadm_resize.c keyadm_passphrase.c \
 		keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c \
 		keyadm_export.c keyadm_import.c keyadm_cms.c shares.c keyadm_file.c keyadm_exchange.c \
 		keyadm_format.c keyadm_format_certificate.c keyadm_ledger.c client.c) \
@@ -98,7 +98,7 @@ $(OUT)/keyadm: $(call pie,$(KEYADM_SRC) $(SHARED_SRC))
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ $(KEYADM_LIBS)
 
 # tgt's headers are not ours to mend: -isystem keeps their warnings out.
-TGT_OBJECTS := $(call pic,bs_crypt/plugin.c bs_crypt/command.c bs_crypt/complete.c)
+TGT_OBJECTS := $(call pic,$(addprefix bs_crypt/,plugin.c command.c capacity.c complete.c))
 $(TGT_OBJECTS): TGT_CFLAGS = -isystem $(TGT_SRC)/usr \
 	-DBS_CRYPT_TGT_VERSION='"$(shell dpkg-query -W -f '$${source:Upstream-Version}' tgt)"'
 $(TGT_OBJECTS): | $(TGT_SRC)/version
@@ -231,7 +231,7 @@ FUZZ_CC      ?= clang
 FUZZ_OUT     ?= $(BUILD)/fuzz
 FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Wall -D_GNU_SOURCE $(INCLUDES) $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -MMD -MP \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FUZZ_OBJECTS  = $(patsubst %.c,$(FUZZ_OUT)/obj/%.o,$(filter-out bs_crypt/plugin.c bs_crypt/command.c bs_crypt/complete.c \
+FUZZ_OBJECTS  = $(patsubst %.c,$(FUZZ_OUT)/obj/%.o,$(filter-out $(addprefix bs_crypt/,plugin.c command.c capacity.c complete.c) \
 	keyd/main.c keyd/keyadm/keyadm.c,$(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC)) tests/fuzz/lab.c))
 
 $(FUZZ_OUT)/obj/%.o: %.c

@@ -15,6 +15,7 @@
 struct crypt_lun {
 	struct opts opts;
 	struct volume *volume; /* NULL: no medium */
+	struct capacity *capacity;
 	struct range_lock ranges;
 };
 

@@ -60,6 +60,14 @@ static int send_message(struct session *s, const struct proto_msg *msg)
 	return rc;
 }
 
+/* Before keyd learns that a volume is open here. */
+int keysession_tell_grows(struct session *s)
+{
+	const struct proto_msg msg = {.type = PROTO_GROWS};
+
+	return send_message(s, &msg);
+}
+
 /* Before keyd can ask for a wipe, or learns that a key is here. */
 int keysession_tell_scrub(struct session *s)
 {
@@ -120,6 +128,23 @@ static void ack_restore(struct session *s, uint32_t serial)
 	(void)send_message(s, &ack);
 }
 
+/* Asked, answered, and as large as the answer says. Caller holds s->lock. */
+static bool has_followed(const struct keysession_member *m)
+{
+	return !m->attach_due && !m->serial && !volume_grows(m->vol);
+}
+
+void keysession_settle(struct session *s)
+{
+	for (struct keysession_member *m = s->members; m && s->online; m = m->next) {
+		uint32_t serial = m->restore;
+		if (!serial || !has_followed(m))
+			continue;
+		m->restore = 0;
+		ack_restore(s, serial);
+	}
+}
+
 /* What became of the volume, when it is news. Caller holds s->lock. */
 static void report_answer(const struct keysession_member *m, int rc, const char *why)
 {
@@ -169,11 +194,7 @@ static void on_attach_reply(struct session *s, const struct proto_msg *msg)
 	memcpy(m->why, why, sizeof(why));
 	if (!m->answered)
 		keysession_answer(m, rc);
-	if (m->restore && !m->attach_due) { /* this ATTACH was sent after the RESTORE */
-		uint32_t serial = m->restore;
-		m->restore = 0;
-		ack_restore(s, serial);
-	}
+	keysession_settle(s);
 }
 
 static bool concerns(const struct proto_revoke *revoke, const struct volume *vol)

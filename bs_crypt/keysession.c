@@ -83,7 +83,8 @@ static void try_connect(struct session *s)
 	s->ping_at_ms = s->heard_at_ms + PING_MS;
 	for (struct keysession_member *m = s->members; m; m = m->next)
 		m->attach_due = true;
-	(void)keysession_tell_scrub(s);
+	if (!keysession_tell_grows(s))
+		(void)keysession_tell_scrub(s);
 }
 
 /* Caller holds s->lock. */
@@ -167,6 +168,7 @@ static void *run_session(void *arg)
 		if (!s->online && now >= s->connect_at_ms)
 			try_connect(s);
 		keysession_receive(s);
+		keysession_settle(s);
 		attach_due_members(
 			s, clock_now_ms()); /* after what was received, which makes some due */
 		keep_alive(s, clock_now_ms());
@@ -295,6 +297,12 @@ int keysession_join(
 	}
 	*member = m;
 	return 0;
+}
+
+void keysession_look(struct keysession_member *member)
+{
+	if (member)
+		wake(member->session);
 }
 
 /* Whether a LUN has the volume open: with shared=on several of one tgtd may. */

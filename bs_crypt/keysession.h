@@ -23,6 +23,9 @@ struct keysession_member;
 int keysession_join(struct volume *vol, struct keysession_member **member, char *why,
 	size_t why_bytes) __attribute__((warn_unused_result));
 
+/* Has the session look again whether what keyd asked for is done. Any thread that may call volume_close(). */
+void keysession_look(struct keysession_member *member);
+
 /*
  * Wipes the volume's key, tells keyd so and forgets the volume; the last one ends connection and
  * thread. NULL is allowed. Main thread only; waits 4 s at most, for a keyd that does not answer.

@@ -19,7 +19,7 @@ struct keysession_member {
 	bool holding;         /* the key is here */
 	int64_t grace_end_ms; /* when it is wiped, unless keyd gives it anew; 0: keyd stands by it */
 	uint32_t serial;      /* of the ATTACH under way; 0: none */
-	uint32_t restore;     /* serial of the RESTORE that the next answer completes; 0: none */
+	uint32_t restore;     /* serial of the RESTORE under way; 0: none */
 	int64_t retry_at_ms;  /* 0: no retry */
 	bool answered;
 	int rc; /* valid once answered */
@@ -60,7 +60,11 @@ void keysession_go_offline(struct session *s, const char *cause);
 /* Everything that has arrived. */
 void keysession_receive(struct session *s);
 
-/* After any error of these four the session is offline. */
+/* Acknowledges each RESTORE that every volume concerned has followed. */
+void keysession_settle(struct session *s);
+
+/* After any error of these five the session is offline. */
+int keysession_tell_grows(struct session *s);
 int keysession_tell_scrub(struct session *s);
 int keysession_send_attach(struct session *s, struct keysession_member *m);
 int keysession_send_detach(struct session *s, const struct volume *vol);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* bs-type crypt: the backing-store template that tgtd loads, and the life of its LUNs. */
+#include "capacity.h"
 #include "command.h"
 #include "complete.h"
 #include "harden.h"
@@ -121,10 +122,16 @@ static int crypt_open(struct scsi_lu *lu, char *path, int *fd, uint64_t *size)
 		.sync = lu->bsoflags & O_SYNC, .direct = lu->bsoflags & O_DIRECT};
 	char why[WHY_BYTES];
 
+	lun->capacity = capacity_new(lu);
+	if (!lun->capacity)
+		return -ENOMEM;
+	flags.watch = capacity_watch(lun->capacity);
 	int rc = volume_open(
 		path, &lun->opts, 1U << lu->blk_shift, flags, &lun->volume, why, sizeof(why));
 	if (rc) {
 		report_error("%s: %s", path, why);
+		capacity_free(lun->capacity);
+		lun->capacity = NULL;
 		return rc;
 	}
 	*fd = -1; /* tgt itself reads no ciphertext: GET LBA STATUS then calls every block mapped */
@@ -142,6 +149,8 @@ static void crypt_close(struct scsi_lu *lu)
 
 	volume_close(lun->volume);
 	lun->volume = NULL;
+	capacity_free(lun->capacity);
+	lun->capacity = NULL;
 }
 
 static struct backingstore_template crypt_template = {

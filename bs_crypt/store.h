@@ -29,13 +29,14 @@ struct store_ops {
 	int (*write)(struct store *s, const void *buf, size_t len, uint64_t offset, bool durable);
 	int (*flush)(struct store *s);
 	int (*prefetch)(struct store *s, uint64_t len, uint64_t offset);
+	int (*measure)(struct store *s);
 	void (*close)(struct store *s);
 };
 
 struct store {
 	const struct store_ops *ops;
-	uint64_t size_bytes;
-	uint32_t io_bytes; /* preferred transfer size, for the LUN's physical block exponent */
+	uint64_t size_bytes; /* when it was measured last */
+	uint32_t io_bytes;   /* preferred transfer size, for the LUN's physical block exponent */
 	/* What transfers must be multiples of, in place, length and memory: 1, or O_DIRECT's demand. */
 	uint32_t align_bytes;
 	int fd; /* to read the LUKS2 header through */
@@ -100,6 +101,12 @@ static inline int store_flush(struct store *s)
 static inline int store_prefetch(struct store *s, uint64_t len, uint64_t offset)
 {
 	return s->ops->prefetch(s, len, offset);
+}
+
+/* Sets size_bytes anew, which nobody else may be reading. 0 or -errno. */
+static inline int store_measure(struct store *s)
+{
+	return s->ops->measure(s);
 }
 
 /* Closes and frees. NULL is allowed. No call may be under way. */

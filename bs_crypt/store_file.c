@@ -146,6 +146,22 @@ static void file_close(struct store *s)
 	free(file_of(s));
 }
 
+static int measure(struct store *s)
+{
+	struct stat st;
+
+	if (fstat(s->fd, &st))
+		return -errno;
+	s->io_bytes = (uint32_t)st.st_blksize;
+	if (S_ISREG(st.st_mode)) {
+		s->size_bytes = (uint64_t)st.st_size;
+		return 0;
+	}
+	if (!S_ISBLK(st.st_mode))
+		return -EINVAL;
+	return ioctl(s->fd, BLKGETSIZE64, &s->size_bytes) ? -errno : 0;
+}
+
 static const struct store_ops file_ops = {
 	.read = file_read,
 	.read_now = file_read_now,
@@ -154,6 +170,7 @@ static const struct store_ops file_ops = {
 	.write = file_write,
 	.flush = file_flush,
 	.prefetch = file_prefetch,
+	.measure = measure,
 	.close = file_close,
 };
 
@@ -205,22 +222,6 @@ static int find_nature(struct file_store *f, bool direct)
 				       ? st.stx_dio_offset_align
 				       : st.stx_dio_mem_align;
 	return st.stx_mask & STATX_DIOALIGN && f->store.align_bytes ? 0 : -EOPNOTSUPP;
-}
-
-static int measure(struct store *s)
-{
-	struct stat st;
-
-	if (fstat(s->fd, &st))
-		return -errno;
-	s->io_bytes = (uint32_t)st.st_blksize;
-	if (S_ISREG(st.st_mode)) {
-		s->size_bytes = (uint64_t)st.st_size;
-		return 0;
-	}
-	if (!S_ISBLK(st.st_mode))
-		return -EINVAL;
-	return ioctl(s->fd, BLKGETSIZE64, &s->size_bytes) ? -errno : 0;
 }
 
 /*

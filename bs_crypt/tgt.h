@@ -33,5 +33,7 @@
 #pragma weak sense_data_build_with_info
 #pragma weak find_mode_page
 #pragma weak update_lbppbe
+#pragma weak ua_sense_clear
+#pragma weak ua_sense_add_other_it_nexus
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct volume {
 	struct luks *luks;
 	const struct crypt_engine *engine;
 	struct keysession_member *member;
+	struct volume_watch *watch;
 	bool read_only;
 	unsigned references; /* main thread only */
 
@@ -30,7 +32,8 @@ struct volume {
 	bool known;
 	char level[PROTO_LEVEL_BYTES];
 	const struct cipher *cipher;
-	uint64_t size_bytes;
+	_Atomic uint64_t size_bytes;     /* what is served; grows on the main thread */
+	_Atomic uint64_t recorded_bytes; /* what keyd has on record; the session's thread */
 
 	pthread_rwlock_t key_lock;
 	enum volume_state state;
@@ -83,6 +86,19 @@ static int check_header(
 	return 0;
 }
 
+/* Whether the store, as it was measured last, holds a volume of this size. */
+static int check_store(const struct volume *vol, uint64_t size_bytes, char *why, size_t n)
+{
+	uint64_t end_bytes = luks_segment(vol->luks)->data_offset_bytes + size_bytes;
+
+	if (vol->store->size_bytes >= end_bytes)
+		return 0;
+	(void)snprintf(why, n, "too small: %llu bytes, the volume needs %llu",
+		(unsigned long long)vol->store->size_bytes, (unsigned long long)end_bytes);
+	return -ENOSPC;
+}
+
+/* Of a volume that is open the store is measured on the main thread: here it must not be waited for. */
 static int check_size(
 	const struct volume *vol, const struct proto_attach_reply *r, char *why, size_t n)
 {
@@ -93,12 +109,7 @@ static int check_size(
 		(void)snprintf(why, n, "keyd's record has an impossible size");
 		return -EINVAL;
 	}
-	if (vol->store->size_bytes < end_bytes) {
-		(void)snprintf(why, n, "too small: %llu bytes, the volume needs %llu",
-			(unsigned long long)vol->store->size_bytes, (unsigned long long)end_bytes);
-		return -ENOSPC;
-	}
-	return 0;
+	return vol->known ? 0 : check_store(vol, r->size_bytes, why, n);
 }
 
 static int check_record(
@@ -117,7 +128,7 @@ static int check_record(
 			why, n, "belongs to level %s, not to level=%s", r->level, vol->opts.level);
 		return -EKEYREJECTED;
 	}
-	if (vol->known && (strcmp(vol->level, r->level) || vol->size_bytes != r->size_bytes)) {
+	if (vol->known && (strcmp(vol->level, r->level) || r->size_bytes < vol->size_bytes)) {
 		(void)snprintf(
 			why, n, "keyd's record changed while the volume was open: reopen it");
 		return -EKEYREJECTED;
@@ -129,8 +140,16 @@ static void take_record(struct volume *vol, const struct proto_attach_reply *r)
 {
 	memcpy(vol->level, r->level, sizeof(vol->level));
 	vol->cipher = cipher_find(r->cipher);
-	vol->size_bytes = r->size_bytes;
+	vol->size_bytes = vol->recorded_bytes = r->size_bytes;
 	vol->known = true;
+}
+
+/* The main thread is asked whenever keyd is: it may have been in vain before. */
+static void note_growth(struct volume *vol, const struct proto_attach_reply *r)
+{
+	vol->recorded_bytes = r->size_bytes;
+	if (volume_grows(vol) && vol->watch)
+		vol->watch->grows(vol->watch);
 }
 
 static int take_key(struct volume *vol, const struct proto_attach_reply *r, char *why, size_t n)
@@ -187,6 +206,8 @@ int volume_key_apply(
 	rc = check_record(vol, reply, why, why_bytes);
 	if (!rc && !vol->known)
 		take_record(vol, reply);
+	if (!rc)
+		note_growth(vol, reply);
 	if (!rc && reply->status == PROTO_OK)
 		rc = take_key(vol, reply, why, why_bytes);
 	if (rc || reply->status == PROTO_SUSPENDED)
@@ -303,6 +324,7 @@ int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes,
 	rc = volume_new(path, opts, &vol);
 	if (rc)
 		return rc;
+	vol->watch = flags.watch;
 	rc = open_store(vol, flags, why, why_bytes);
 	if (!rc)
 		rc = open_header(vol, block_bytes, why, why_bytes);
@@ -441,6 +463,27 @@ int volume_prefetch(struct volume *vol, uint64_t len_bytes, uint64_t offset_byte
 uint64_t volume_size_bytes(const struct volume *vol)
 {
 	return vol->size_bytes;
+}
+
+bool volume_grows(const struct volume *vol)
+{
+	return vol->recorded_bytes > vol->size_bytes;
+}
+
+int volume_grow(struct volume *vol, char *why, size_t why_bytes)
+{
+	uint64_t size_bytes = vol->recorded_bytes;
+
+	int rc = store_measure(vol->store);
+	if (rc)
+		(void)snprintf(why, why_bytes, "cannot measure it: %s", strerror(-rc));
+	else
+		rc = check_store(vol, size_bytes, why, why_bytes);
+	if (rc)
+		return rc;
+	vol->size_bytes = size_bytes;
+	keysession_look(vol->member); /* keyd may wait for this */
+	return 0;
 }
 
 uint32_t volume_sector_bytes(const struct volume *vol)

@@ -28,10 +28,15 @@ enum volume_state {
 	VOLUME_DESTROYED, /* final: no later answer of keyd brings the volume back */
 };
 
-/* tgt's bsoflags. */
+/* Told on the session's thread that volume_grow() is due; it must not wait, nor call the volume. */
+struct volume_watch {
+	void (*grows)(struct volume_watch *watch);
+};
+
 struct volume_flags {
-	bool sync;   /* every write is durable before its status */
-	bool direct; /* past the page cache */
+	bool sync;                  /* tgt's bsoflags: every write is durable before its status */
+	bool direct;                /* tgt's bsoflags: past the page cache */
+	struct volume_watch *watch; /* must live until volume_close() */
 };
 
 /*
@@ -60,7 +65,18 @@ void volume_close(struct volume *vol);
 struct volume *volume_get(struct volume *vol);
 void volume_put(struct volume *vol);
 
-uint64_t volume_size_bytes(const struct volume *vol); /* as initiators see it */
+uint64_t volume_size_bytes(const struct volume *vol); /* as initiators see it; any thread */
+
+/*
+ * Serves as much as keyd has on record now, if the store is long enough: 0, or -errno with the reason in why,
+ * and the size stays. Main thread only; measures the store, which takes as long as in volume_open().
+ */
+int volume_grow(struct volume *vol, char *why, size_t why_bytes)
+	__attribute__((warn_unused_result));
+
+/* Whether volume_grow() is due, or was in vain. Any thread. */
+bool volume_grows(const struct volume *vol);
+
 uint32_t volume_sector_bytes(const struct volume *vol);
 uint32_t volume_io_bytes(const struct volume *vol); /* the store's preferred transfer size */
 bool volume_read_only(const struct volume *vol);

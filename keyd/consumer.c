@@ -378,6 +378,12 @@ static void on_scrub(struct keyd *keyd, struct consumer *consumer)
 	consumer->scrubs = true;
 }
 
+static void on_grows(struct keyd *keyd, struct consumer *consumer)
+{
+	(void)keyd;
+	consumer->grows = true;
+}
+
 static void on_ping(struct keyd *keyd, struct consumer *consumer)
 {
 	const struct proto_msg pong = {.type = PROTO_PONG, .serial = keyd->io.msg->serial};
@@ -397,6 +403,7 @@ static const struct {
 	{PROTO_RESTORE_ACK, false, on_restore_ack},
 	{PROTO_PING, false, on_ping},
 	{PROTO_SCRUB, false, on_scrub},
+	{PROTO_GROWS, false, on_grows},
 };
 
 static void on_message(struct keyd *keyd, struct session *session)

@@ -27,6 +27,7 @@ struct consumer {
 	int64_t connected_at; /* seconds since the epoch */
 	bool greeted;
 	bool scrubs;       /* it wipes buffers of data as it frees them */
+	bool grows;        /* its volumes can become larger while they are open */
 	struct held *held; /* owned */
 	size_t held_count;
 };

@@ -58,6 +58,7 @@ static const struct {
 	{PROTO_IMPORT, SECURITY},
 	{PROTO_LEDGER, AUDITOR | SECURITY},
 	{PROTO_VOUCH, SECURITY},
+	{PROTO_VOLUME_RESIZE, SECURITY | STORAGE},
 };
 
 static const struct destroy_rules rules_unsaid = {.approval = -1, .delay_s = -1};

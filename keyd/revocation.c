@@ -44,7 +44,9 @@ static void remove_target(struct revocation *rev, struct revocation_target *targ
 static bool may_hold(
 	const struct keyd *keyd, const struct revocation *rev, const struct consumer *consumer)
 {
-	return consumer_holds(consumer, &rev->scope) ||
+	if (consumer_holds(consumer, &rev->scope))
+		return true;
+	return rev->reason != PROTO_REASON_RESIZE &&
 	       policy_may_fetch(
 		       &keyd->config.policy, &consumer->session.peer, rev->scope.level->name);
 }
@@ -78,8 +80,19 @@ static int64_t settled_ms(const struct keyd *keyd, const struct revocation *rev)
 	return rev->type == PROTO_REVOKE ? keyd->settle_until_ms : 0;
 }
 
+/* Whoever loses the key has no use for a new size, and the volume may not be there much longer. */
+static void end_resizes(struct keyd *keyd, const struct revocation *by)
+{
+	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		if (rev->reason == PROTO_REASON_RESIZE && rev->scope.level == by->scope.level)
+			rev->deadline_ms = 0;
+	}
+}
+
 void revocation_start(struct keyd *keyd, struct revocation *rev)
 {
+	if (rev->type == PROTO_REVOKE)
+		end_resizes(keyd, rev);
 	rev->serial = ++keyd->next_serial;
 	rev->target_count = 0;
 	rev->deadline_ms = clock_now_ms() + (int64_t)keyd->config.revoke_timeout_s * 1000;
@@ -95,7 +108,8 @@ void revocation_start(struct keyd *keyd, struct revocation *rev)
 		/* Everyone who is connected: after a restart of keyd one may hold keys that it has
 		 * not told this keyd of yet. */
 		bool connected = consumer->session.fd >= 0 && consumer->greeted;
-		bool holds = rev->type == PROTO_REVOKE && consumer_holds(consumer, &rev->scope);
+		bool holds = (rev->type == PROTO_REVOKE || rev->reason == PROTO_REASON_RESIZE) &&
+			     consumer_holds(consumer, &rev->scope);
 		if (connected ? !may_hold(keyd, rev, consumer) : !holds)
 			continue;
 		(void)add_target(rev, consumer); /* there is room for every session */
@@ -183,8 +197,9 @@ static bool all_answered(const struct revocation *rev)
 bool revocation_under_way(const struct keyd *keyd, const struct volume *volume)
 {
 	for (const struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
-		if (rev->scope.volume ? rev->scope.volume == volume
-				      : rev->scope.level == volume->level)
+		if (rev->reason != PROTO_REASON_RESIZE &&
+			(rev->scope.volume ? rev->scope.volume == volume
+					   : rev->scope.level == volume->level))
 			return true;
 	}
 	return false;

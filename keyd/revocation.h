@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
- * Telling every consumer to wipe keys, or that it may ask for them again, and waiting, bounded, until
- * each has answered or its process has ended. Suspending and resuming (suspend.c) and destroying
- * (destroy.c) are built on it.
+ * Telling every consumer to wipe keys, or to ask for them again, and waiting, bounded, until each has
+ * answered or its process has ended. Suspending and resuming (suspend.c), destroying (destroy.c) and
+ * resizing (admin_resize.c) are built on it.
  */
 #ifndef KEYD_REVOCATION_H
 #define KEYD_REVOCATION_H
@@ -43,8 +43,9 @@ struct revocation {
 };
 
 /*
- * Sends rev's type to every consumer that said HELLO and may hold such keys. rev's type, scope, reason, kill_silent
- * and done are set.
+ * Sends rev's type to every consumer that said HELLO and may hold such keys; for a resize, only to those that hold
+ * them, now or as soon as they are back. rev's type, scope, reason, kill_silent and done are set. What it revokes
+ * waits for no resize: one under way ends as it stands.
  */
 void revocation_start(struct keyd *keyd, struct revocation *rev);
 
@@ -61,7 +62,7 @@ void revocation_replace(struct keyd *keyd, struct consumer *former, struct consu
 bool revocation_on_ack(struct keyd *keyd, struct consumer *consumer, uint16_t type, uint32_t serial,
 	uint32_t wiped);
 
-/* Whether an acknowledgement for the volume is still waited for. */
+/* Whether an acknowledgement that the volume's key is wiped, or back, is still waited for. */
 bool revocation_under_way(const struct keyd *keyd, const struct volume *volume);
 
 /* The consumer's process has ended, and its keys with it. */

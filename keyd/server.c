@@ -277,7 +277,7 @@ static int loop(struct server *server)
 static void stop(struct keyd *keyd)
 {
 	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
-		if (rev->reason == PROTO_REASON_SUSPEND)
+		if (rev->reason == PROTO_REASON_SUSPEND || rev->reason == PROTO_REASON_RESIZE)
 			rev->deadline_ms = 0; /* told as it stands */
 	}
 	if (!keyd->unclear) /* it may write records, under whichever root key */

@@ -52,6 +52,7 @@ static const struct {
 	{PROTO_IMPORT, request_import},
 	{PROTO_LEDGER, request_ledger},
 	{PROTO_VOUCH, request_vouch},
+	{PROTO_VOLUME_RESIZE, request_volume_resize},
 };
 
 struct admin *admin_new(const struct keyd *keyd, struct peer *peer)

@@ -59,12 +59,25 @@ void request_level_resume(struct request *r);
 void request_level_destroy(struct request *r);
 
 /* admin_volumes.c */
+
+/* The volume with this UUID or path, or NULL: then it has been answered. */
+struct volume *request_find_volume(struct request *r, const char *id);
+
+/* True, and answered, when the volume's key cannot be used. */
+bool request_volume_is_unfit(struct request *r, const struct volume *volume);
+
+/* What volumes' sizes may be: so that no offset on the medium leaves 63 bits. */
+#define REQUEST_VOLUME_BYTES_MAX ((uint64_t)1 << 62)
+
 void request_volume_create(struct request *r);
 void request_volume_commit(struct request *r);
 void request_volume_list(struct request *r);
 void request_volume_show(struct request *r);
 void request_volume_key(struct request *r);
 void request_volume_destroy(struct request *r);
+
+/* admin_resize.c */
+void request_volume_resize(struct request *r);
 
 /* admin_destroy.c */
 void request_emergency(struct request *r);

@@ -11,13 +11,8 @@
 #include "text.h"
 #include "token.h"
 
-/* So that no offset on the medium leaves 63 bits. */
-static const uint64_t size_bytes_max = (uint64_t)1 << 62;
-
-static struct volume *find_volume(struct request *r)
+struct volume *request_find_volume(struct request *r, const char *id)
 {
-	const char *id = r->msg.volume_id.id;
-
 	if (!request_store_is_open(r))
 		return NULL;
 	struct volume *volume = keystore_volume(&r->keyd->store, id);
@@ -27,8 +22,7 @@ static struct volume *find_volume(struct request *r)
 	return id[0] ? volume : NULL;
 }
 
-/* Answers when the key of volume cannot be used. */
-static bool is_unfit(struct request *r, const struct volume *volume)
+bool request_volume_is_unfit(struct request *r, const struct volume *volume)
 {
 	char when[TEXT_TIME_BYTES];
 
@@ -69,7 +63,7 @@ static const char *check_create(const struct proto_volume_create *c, struct volu
 		return "there is no such cipher";
 	if (!cipher_sector_size_ok(spec->sector_bytes))
 		return "the sector size is 512 or 4096";
-	if (!spec->size_bytes || spec->size_bytes > size_bytes_max ||
+	if (!spec->size_bytes || spec->size_bytes > REQUEST_VOLUME_BYTES_MAX ||
 		spec->size_bytes % spec->sector_bytes)
 		return "the size is no multiple of the sector size";
 	if (!text_is_path(spec->path))
@@ -204,7 +198,7 @@ void request_volume_list(struct request *r)
 
 void request_volume_show(struct request *r)
 {
-	const struct volume *volume = find_volume(r);
+	const struct volume *volume = request_find_volume(r, r->msg.volume_id.id);
 
 	if (volume)
 		request_answer(r, PROTO_OK, inventory_volume(r->keyd, volume, true), "%s", "");
@@ -240,8 +234,8 @@ static int record_export(struct request *r, const struct volume *volume, char id
 void request_volume_key(struct request *r)
 {
 	char id[LEDGER_ID_BYTES] = "";
-	struct volume *volume = find_volume(r);
-	if (!volume || is_unfit(r, volume))
+	struct volume *volume = request_find_volume(r, r->msg.volume_id.id);
+	if (!volume || request_volume_is_unfit(r, volume))
 		return;
 
 	struct proto_msg *msg = r->keyd->io.msg; /* secret memory */
@@ -260,7 +254,7 @@ void request_volume_key(struct request *r)
 	}
 	request_audit_failure(r, "volume-key", volume->level->name, volume, rc);
 	if (rc == -EBADMSG)
-		(void)is_unfit(r, volume); /* it is marked damaged now */
+		(void)request_volume_is_unfit(r, volume); /* it is marked damaged now */
 	else
 		request_answer(r, PROTO_FAILED, NULL,
 			"the key did not leave: it cannot be read or recorded: %s",
@@ -269,7 +263,7 @@ void request_volume_key(struct request *r)
 
 void request_volume_destroy(struct request *r)
 {
-	struct volume *volume = find_volume(r);
+	struct volume *volume = request_find_volume(r, r->msg.volume_id.id);
 
 	if (!volume)
 		return;
@@ -283,7 +277,7 @@ void request_volume_destroy(struct request *r)
 		return;
 	}
 	if ((state == KEY_DESTROYED || volume->level->state == KEY_DESTROYING) &&
-		is_unfit(r, volume))
+		request_volume_is_unfit(r, volume))
 		return;
 	request_destroy(r, &(struct scope){.level = volume->level, .volume = volume});
 }

@@ -86,6 +86,11 @@ static const struct field volume_create[] = {
 	STRING(volume_create.path),
 };
 static const struct field volume_id[] = {STRING(volume_id.id)};
+static const struct field volume_resize[] = {
+	U64(volume_resize.size_bytes),
+	U32(volume_resize.commit),
+	STRING(volume_resize.id),
+};
 static const struct field certificate[] = {STRING(certificate.name)};
 static const struct field audit_head[] = {U64(audit_head.seq), STRING(audit_head.hash)};
 static const struct field emergency[] = {STRING(emergency.level), STRING(emergency.id)};
@@ -138,6 +143,7 @@ static const struct message messages[] = {
 	MESSAGE_BARE(PONG),
 	MESSAGE_BARE(RESTORE_ACK),
 	MESSAGE_BARE(SCRUB),
+	MESSAGE_BARE(GROWS),
 	MESSAGE(INIT, init),
 	MESSAGE_BARE(STATUS),
 	MESSAGE(LEVEL_CREATE, level),
@@ -168,6 +174,7 @@ static const struct message messages[] = {
 	MESSAGE(IMPORT, import),
 	MESSAGE_BARE(LEDGER),
 	MESSAGE(VOUCH, export_id),
+	MESSAGE(VOLUME_RESIZE, volume_resize),
 	MESSAGE(REPLY, reply),
 	MESSAGE(TEXT, text),
 	MESSAGE(VOLUME_HEADER, volume_header),

@@ -44,11 +44,12 @@ enum proto_type {
 	PROTO_DETACH,       /* c  the volume's key is wiped; no reply */
 	PROTO_REVOKE,       /* k  wipe the keys of a level or volume now */
 	PROTO_REVOKE_ACK,   /* c  same serial; none of those keys is left in this process */
-	PROTO_RESTORE,      /* k  the level's keys may be asked for again with ATTACH */
+	PROTO_RESTORE,      /* k  keys and records are to be asked for again with ATTACH */
 	PROTO_PING,         /* c  liveness, both ways the same serial */
 	PROTO_PONG,         /* k */
 	PROTO_RESTORE_ACK, /* c  same serial; every volume concerned has asked, and has its answer */
 	PROTO_SCRUB = 12,  /* c  buffers of data are wiped as they are freed; no reply */
+	PROTO_GROWS = 13,  /* c  volumes that it has open can become larger; no reply */
 
 	/* admin.sock. a: keyadm to keyd. Every request is answered by TEXT*, then one REPLY. */
 	PROTO_INIT = 32,        /* a */
@@ -83,6 +84,7 @@ enum proto_type {
 	PROTO_IMPORT = 58, /* a  of what came by UPLOAD */
 	PROTO_LEDGER = 59, /* a  the exports and imports */
 	PROTO_VOUCH = 60,  /* a  a copy in the ledger was destroyed, says the peer */
+	PROTO_VOLUME_RESIZE = 90, /* a  may it be larger; its file is: make the record durable */
 
 	PROTO_REPLY = 64,    /* k  ends the answer */
 	PROTO_TEXT,          /* k  a chunk of the JSON answer */
@@ -112,9 +114,10 @@ enum proto_status {
 	PROTO_LOCKED,        /* the key store waits for its passphrase: keyadm unlock */
 };
 
-enum proto_reason { /* of REVOKE */
+enum proto_reason { /* of REVOKE and RESTORE */
 	PROTO_REASON_SUSPEND = 1,
 	PROTO_REASON_DESTROY = 2,
+	PROTO_REASON_RESIZE = 3, /* of RESTORE: the volume has become larger */
 };
 
 struct proto_hello {
@@ -198,6 +201,12 @@ struct proto_volume_id {           /* VOLUME_SHOW, VOLUME_KEY, VOLUME_DESTROY */
 	char id[PROTO_PATH_BYTES]; /* UUID or absolute path */
 };
 
+struct proto_volume_resize {
+	uint64_t size_bytes; /* what initiators are to see */
+	uint32_t commit; /* 1: the file is long enough, durably; 0: only tell whether it may be */
+	char id[PROTO_PATH_BYTES]; /* UUID or absolute path */
+};
+
 struct proto_certificate {
 	char name[PROTO_LEVEL_BYTES]; /* level, or a volume's UUID */
 };
@@ -278,6 +287,7 @@ struct proto_msg {
 		struct proto_level level;
 		struct proto_volume_create volume_create;
 		struct proto_volume_id volume_id;
+		struct proto_volume_resize volume_resize;
 		struct proto_certificate certificate;
 		struct proto_audit_head audit_head;
 		struct proto_emergency emergency;

@@ -24,6 +24,7 @@
 #include "keyadm_ledger.h"
 #include "keyadm_passphrase.h"
 #include "keyadm_requests.h"
+#include "keyadm_resize.h"
 #include "keyadm_target.h"
 #include "keyadm_volume.h"
 #include "keyadm_zeroize.h"
@@ -38,6 +39,7 @@ enum operand {
 	OPERAND_NONE,
 	OPERAND_LEVEL,
 	OPERAND_VOLUME,
+	OPERAND_VOLUME_SIZE,
 	OPERAND_PATH,
 	OPERAND_CERTIFICATE,
 	OPERAND_REQUEST,
@@ -97,6 +99,9 @@ static const struct command commands[] = {
 	{{"volume", "key"}, OPERAND_VOLUME, OPT_BIT(OPT_OUT), OPT_BIT(OPT_OUT), PROTO_VOLUME_KEY,
 		NULL, "volume key PATH|UUID --out FILE",
 		"put the raw volume key into a new file, for disaster recovery"},
+	{{"volume", "resize"}, OPERAND_VOLUME_SIZE, 0, 0, PROTO_VOLUME_RESIZE, NULL,
+		"volume resize PATH|UUID SIZE|max",
+		"make a volume larger, also while it is served"},
 	{{"volume", "destroy"}, OPERAND_VOLUME, OPT_BIT(OPT_YES) | OPT_BIT(OPT_EMERGENCY), 0,
 		PROTO_VOLUME_DESTROY, format_destruction,
 		"volume destroy PATH|UUID [--yes] [--emergency]",
@@ -193,7 +198,8 @@ static const struct command *find_command(const struct keyadm_args *args)
 static int check_usage(const struct command *cmd, const struct keyadm_args *args)
 {
 	unsigned int global = OPT_BIT(OPT_ADMIN_SOCKET) | OPT_BIT(OPT_JSON) | OPT_BIT(OPT_HELP);
-	size_t wanted = command_words(cmd) + (cmd->operand != OPERAND_NONE);
+	size_t wanted = command_words(cmd) + (cmd->operand != OPERAND_NONE) +
+			(cmd->operand == OPERAND_VOLUME_SIZE);
 
 	if (args->words != wanted)
 		return usage_error("usage: keyadm ", cmd->usage);
@@ -228,6 +234,14 @@ static int fill_volume(struct proto_volume_id *volume, const char *id)
 	if (text_is_uuid(lower))
 		return text_copy(volume->id, sizeof(volume->id), lower);
 	return target_resolve(id, false, volume->id);
+}
+
+static int fill_resize(struct proto_volume_resize *resize, const char *id)
+{
+	struct proto_volume_id volume;
+
+	int err = fill_volume(&volume, id);
+	return err ? err : text_copy(resize->id, sizeof(resize->id), volume.id);
 }
 
 /* A level's name or a UUID in either case; names are what UUIDs are, too. */
@@ -279,6 +293,8 @@ static int fill_request(
 		return fill_level(&request->level, operand);
 	case OPERAND_VOLUME:
 		return fill_volume(&request->volume_id, operand);
+	case OPERAND_VOLUME_SIZE:
+		return fill_resize(&request->volume_resize, operand);
 	case OPERAND_CERTIFICATE:
 		return fill_certificate(&request->certificate, operand);
 	case OPERAND_REQUEST:
@@ -373,6 +389,8 @@ static int exchange(const struct command *cmd, const struct keyadm_args *args, s
 
 	if (cmd->request == PROTO_VOLUME_CREATE)
 		return keyadm_volume_create(c, args);
+	if (cmd->request == PROTO_VOLUME_RESIZE)
+		return keyadm_volume_resize(c, request, args->word[3]);
 	if (cmd->request == PROTO_VOLUME_KEY)
 		return keyadm_volume_key(c, request, args->option[OPT_OUT]);
 	if (cmd->request == PROTO_EXPORT)

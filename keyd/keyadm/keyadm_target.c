@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -161,6 +162,37 @@ int target_open(struct target *t, const char *path, bool force)
 	return err;
 }
 
+/*
+ * Not the plugin's lock, which a LUN may hold: the flock(2) of cryptsetup, which keeps other keyadms and
+ * changes of the header out.
+ */
+static int open_shared(struct target *t)
+{
+	t->fd = open(t->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (t->fd < 0)
+		return keyadm_refuse(-errno, "%s: %s", t->path, strerror(errno));
+	if (!flock(t->fd, LOCK_EX | LOCK_NB))
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return keyadm_refuse(-EBUSY,
+			"%s is being changed by another keyadm or by cryptsetup: try again when "
+			"that is done",
+			t->path);
+	return keyadm_refuse(-errno, "%s cannot be locked: %s", t->path, strerror(errno));
+}
+
+int target_open_volume(struct target *t, const char *path)
+{
+	*t = (struct target){.fd = -1, .dir_fd = -1, .path = path};
+	int err = open_shared(t);
+
+	if (!err)
+		err = measure(t);
+	if (err)
+		target_close(t, true);
+	return err;
+}
+
 void target_close(struct target *t, bool keep)
 {
 	if (t->created && !keep && !unlinkat(t->dir_fd, last_part(t->path), 0))
@@ -215,19 +247,22 @@ static int allocate_step(const struct target *t, uint64_t offset, uint64_t len)
 		return t->stop && *t->stop ? -EINTR : -EAGAIN;
 	if (errno != EOPNOTSUPP)
 		return -errno;
-	return t->created ? write_zeros(t, offset, len) : 0; /* an existing file has its space */
+	/* What the file has already has its space, or is left without. */
+	uint64_t has = t->size_bytes <= offset ? 0 : t->size_bytes - offset;
+	return has < len ? write_zeros(t, offset + has, len - has) : 0;
 }
 
 static int allocation_failed(const struct target *t, int err, uint64_t total_bytes)
 {
 	switch (-err) {
 	case EINTR:
-		return keyadm_refuse(err, "interrupted; nothing was created");
+		return keyadm_refuse(
+			err, "interrupted; nothing was %s", t->created ? "created" : "changed");
 	case ENOSPC:
 	case EDQUOT:
 		return keyadm_refuse(err,
 			"%s: no room for %" PRIu64
-			" bytes: free some space or choose a smaller --size",
+			" bytes: free some space or choose a smaller size",
 			t->path, total_bytes);
 	case EFBIG:
 		return keyadm_refuse(err,
@@ -238,30 +273,58 @@ static int allocation_failed(const struct target *t, int err, uint64_t total_byt
 	}
 }
 
-int target_allocate(struct target *t, uint64_t total_bytes)
+/* *told: the reason of the error, of on_step(), has been told. */
+static int allocate(const struct target *t, uint64_t from, uint64_t to,
+	const struct target_watch *w, bool *told)
 {
-	bool show = isatty(STDERR_FILENO) && total_bytes > 4 * (uint64_t)ALLOCATE_STEP_BYTES;
-	uint64_t done = 0;
+	bool show = isatty(STDERR_FILENO) && to - from > 4 * (uint64_t)ALLOCATE_STEP_BYTES;
 	int err = 0;
 
-	if (t->is_block)
-		return 0;
-	while (done < total_bytes) {
-		uint64_t left = total_bytes - done;
-		uint64_t step = left < ALLOCATE_STEP_BYTES ? left : ALLOCATE_STEP_BYTES;
+	for (uint64_t done = from; !err && done < to;) {
+		uint64_t step = to - done < ALLOCATE_STEP_BYTES ? to - done : ALLOCATE_STEP_BYTES;
 		err = allocate_step(t, done, step);
-		if (err == -EAGAIN)
+		if (err == -EAGAIN) {
+			err = 0;
 			continue;
-		if (err)
-			break;
-		done += step;
+		}
+		done += err ? 0 : step;
+		if (!err && w)
+			*told = (err = w->on_step(w->arg)) != 0;
 		if (show)
 			(void)fprintf(stderr, "\rallocating %s: %3u%%", t->path,
-				(unsigned int)((double)done / (double)total_bytes * 100));
+				(unsigned int)((double)(done - from) / (double)(to - from) * 100));
 	}
 	if (show)
 		(void)fprintf(stderr, "\r\033[K");
+	return err;
+}
+
+int target_allocate(struct target *t, uint64_t total_bytes)
+{
+	bool told = false;
+	int err = t->is_block ? 0 : allocate(t, 0, total_bytes, NULL, &told);
+
 	return err ? allocation_failed(t, err, total_bytes) : 0;
+}
+
+int target_grow(struct target *t, uint64_t from, uint64_t to, const struct target_watch *watch)
+{
+	bool told = false;
+	int err = t->is_block ? 0 : allocate(t, from, to, watch, &told);
+
+	if (!err && fsync(t->fd))
+		err = -errno;
+	if (!err)
+		return 0;
+	target_shrink_back(t);
+	return told ? err : allocation_failed(t, err, to);
+}
+
+void target_shrink_back(const struct target *t)
+{
+	/* If it stays longer than it has to be, nobody is hurt. */
+	if (!t->is_block && !ftruncate(t->fd, (off_t)t->size_bytes))
+		(void)fsync(t->fd);
 }
 
 static int copy_header(const struct target *t, int header_fd, uint64_t header_bytes)

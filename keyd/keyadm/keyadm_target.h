@@ -49,6 +49,28 @@ int target_open(struct target *t, const char *path, bool force) __attribute__((w
  */
 int target_allocate(struct target *t, uint64_t total_bytes) __attribute__((warn_unused_result));
 
+/*
+ * Opens the file or block device of a volume, which a tgtd may have open, too. Another keyadm that changes it is
+ * refused, and so is cryptsetup. After success, target_close() with keep.
+ */
+int target_open_volume(struct target *t, const char *path) __attribute__((warn_unused_result));
+
+/* Called between the steps of a long allocation; an error, which it has told, ends it. */
+struct target_watch {
+	int (*on_step)(void *arg);
+	void *arg;
+};
+
+/*
+ * Reserves space from..to of a file for a volume that is to end there, and makes its length durable; a block device
+ * is left as it is. After an error the file is as long as it was when it was opened.
+ */
+int target_grow(struct target *t, uint64_t from, uint64_t to, const struct target_watch *watch)
+	__attribute__((warn_unused_result));
+
+/* Takes the space back that target_grow() reserved. */
+void target_shrink_back(const struct target *t);
+
 /* Copies the header from header_fd and makes file, header and directory entry durable. */
 int target_write_header(struct target *t, int header_fd, uint64_t header_bytes)
 	__attribute__((warn_unused_result));

@@ -199,6 +199,13 @@ int keystore_volume_prepare(struct keystore *ks, struct level *level,
 int keystore_volume_commit(struct keystore *ks, struct volume_draft *draft, struct volume **volume)
 	__attribute__((warn_unused_result));
 
+/*
+ * Records, durably, that volume is larger. 0 or -errno: then nobody knows what a restart would find, and the
+ * index says what the file does. -EBADMSG: the volume is marked damaged.
+ */
+int keystore_volume_resize(struct keystore *ks, struct volume *volume, uint64_t size_bytes)
+	__attribute__((warn_unused_result));
+
 /* Frees what the draft still owns. Harmless on a zeroed draft (header_fd -1). */
 void keystore_volume_discard(struct volume_draft *draft);
 

@@ -187,7 +187,7 @@ static int write_volume(
 	uint8_t *file = NULL;
 	size_t file_bytes;
 
-	int rc = store_seal_volume(volume, level_key, key, &file, &file_bytes);
+	int rc = store_seal_volume(volume, volume->created_at, level_key, key, &file, &file_bytes);
 	if (rc)
 		return rc;
 	store_volume_file(name, volume->uuid, VOLUME_KEY_SUFFIX);

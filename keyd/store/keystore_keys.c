@@ -375,14 +375,14 @@ static struct volume *new_volume(struct level *level, const struct volume_spec *
 	return volume;
 }
 
-int store_seal_volume(const struct volume *volume, const uint8_t *level_key, const uint8_t *key,
-	uint8_t **file, size_t *file_bytes)
+int store_seal_volume(const struct volume *volume, int64_t changed_at, const uint8_t *level_key,
+	const uint8_t *key, uint8_t **file, size_t *file_bytes)
 {
 	struct record rec = {
 		.kind = RECORD_VOLUME_KEY,
 		.state = RECORD_ACTIVE,
 		.created_at = volume->created_at,
-		.changed_at = volume->created_at,
+		.changed_at = changed_at,
 		.sector_bytes = volume->sector_bytes,
 		.data_offset_bytes = volume->data_offset_bytes,
 		.size_bytes = volume->size_bytes,
@@ -418,8 +418,8 @@ static int make_volume(
 	if (!rc)
 		rc = luks_format(&fmt, key, &draft->header_fd, &volume->data_offset_bytes);
 	if (!rc)
-		rc = store_seal_volume(
-			volume, level_key, key, &draft->sealed, &draft->sealed_bytes);
+		rc = store_seal_volume(volume, volume->created_at, level_key, key, &draft->sealed,
+			&draft->sealed_bytes);
 	return rc;
 }
 

@@ -72,9 +72,12 @@ int store_level_key(const struct keystore *ks, const char *level, struct record 
 int store_write_level_key(const struct keystore *ks, int dir_fd, const struct record *rec,
 	const uint8_t *key) __attribute__((warn_unused_result));
 
-/* Seals volume's key into *file, a new heap block that the caller frees. 0 or -errno. */
-int store_seal_volume(const struct volume *volume, const uint8_t *level_key, const uint8_t *key,
-	uint8_t **file, size_t *file_bytes) __attribute__((warn_unused_result));
+/*
+ * Seals volume's key, and that what is said about it changed at this time, into *file, a new heap block that the
+ * caller frees. 0 or -errno.
+ */
+int store_seal_volume(const struct volume *volume, int64_t changed_at, const uint8_t *level_key,
+	const uint8_t *key, uint8_t **file, size_t *file_bytes) __attribute__((warn_unused_result));
 
 /*
  * Unwraps volume's key into key, secret memory, and compares all that is said about it with the index.

@@ -98,6 +98,9 @@ static const struct row layout[] = {
 	ROW(IMPORT, 84, 4, "u32", import, passphrase.len_bytes),
 	ROW(IMPORT, 88, 512, "bytes", import, passphrase.bytes),
 	ROW(VOUCH, 16, 24, "string", export_id, id),
+	ROW(VOLUME_RESIZE, 16, 8, "u64", volume_resize, size_bytes),
+	ROW(VOLUME_RESIZE, 24, 4, "u32", volume_resize, commit),
+	ROW(VOLUME_RESIZE, 28, 4096, "string", volume_resize, id),
 	ROW(REPLY, 16, 4, "u32", reply, status),
 	ROW(REPLY, 20, 512, "string", reply, message),
 	ROW(TEXT, 16, 4, "u32", text, len),
@@ -116,7 +119,7 @@ static const struct row layout[] = {
 	ROW(UPLOAD, 28, 4096, "bytes", upload, bytes),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 49, TYPE_MAX = 100 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 51, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 
