@@ -79,14 +79,14 @@ class Keyd:
 
 
 def observe(keyd, volumes):
-    """What keyd holds: states, and for each path of volumes the key it gives out, or None.
+    """What keyd holds: states and sizes, and for each path of volumes the key it gives out, or None.
 
     A destruction that keyd goes on with is waited for: nobody may rely on a state in between.
     """
     levels = settled(keyd)
     seen = {"custody": keyd.ask("status")["custody"], "levels": levels, "volumes": {}}
     for volume in keyd.ask("volume", "list"):
-        seen["volumes"][volume["path"]] = volume["state"]
+        seen["volumes"][volume["path"]] = volume["state"], volume["size_bytes"]
     seen["keys"] = {str(path): key_given_out(keyd, path) for path in volumes}
     seen["certificates"] = {}
     for name, state in levels.items():

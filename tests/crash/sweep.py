@@ -40,6 +40,7 @@ SCENARIOS = [
     Scenario("level create", ("level", "create", "green")),
     Scenario("volume create", ("volume", "create", "--level", "red", "--size", "1M", "{new.img}"),
              new_volume="new.img"),
+    Scenario("volume resize", ("volume", "resize", "{0.img}", "2M")),
     Scenario("level suspend", ("level", "suspend", "red")),
     Scenario("level resume", ("level", "resume", "red"), before=(("level", "suspend", "red"),)),
     Scenario("volume destroy", ("volume", "destroy", "{0.img}", "--yes")),

@@ -100,6 +100,11 @@ static void fill(struct proto_msg *msg, struct input *in)
 		CHOOSE(msg->volume_create.cipher);
 		CHOOSE(msg->volume_create.path);
 		break;
+	case PROTO_VOLUME_RESIZE:
+		msg->volume_resize.size_bytes = (uint64_t)take(in) << (take(in) % 60);
+		msg->volume_resize.commit = take(in) % 2;
+		CHOOSE(msg->volume_resize.id);
+		break;
 	case PROTO_REVOKE_ACK:
 		msg->revoke_ack.wiped = take(in);
 		break;

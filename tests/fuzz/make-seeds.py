@@ -19,6 +19,7 @@ UUID = b"11111111-2222-4333-8444-555555555555"
  VOLUME_COMMIT, VOLUME_LIST, VOLUME_SHOW, VOLUME_KEY, VOLUME_DESTROY, AUDIT, AUDIT_VERIFY, UNLOCK,
  INIT_PASSPHRASE) = range(32, 50)
 REPLY, TEXT, VOLUME_HEADER, KEY = range(64, 68)
+GROWS, VOLUME_RESIZE = 13, 90
 
 
 def message(kind, layout="", *fields):
@@ -44,6 +45,7 @@ def proto():
     yield "status", message(STATUS)
     yield "level-create", message(LEVEL_CREATE, "64s", level)
     yield "volume-create", message(VOLUME_CREATE, "QI64s32s4096s", 1 << 30, 512, level, b"aes-xts-plain64", path)
+    yield "volume-resize", message(VOLUME_RESIZE, "QI4096s", 1 << 31, 1, UUID)
     yield "volume-show", message(VOLUME_SHOW, "4096s", path)
     yield "reply", message(REPLY, "I512s", 0, b"done")
     yield "text", message(TEXT, "I4096s", 2, b"{}")
@@ -84,6 +86,11 @@ def server():
                       + attach)
     yield "two", hello + say(TGTD2, HELLO, RED) + attach + say(TGTD2, ATTACH, VOLUME, NOTHING, RED_PATH)
     yield "create", say(ADMIN, LEVEL_CREATE, NEW) + create + say(ADMIN, VOLUME_COMMIT, 0) + say(ADMIN, VOLUME_LIST, 0)
+    grow = hello + say(TGTD, GROWS, 0) + attach + say(ADMIN, VOLUME_RESIZE, 1, 40, 0, VOLUME) + say(
+        ADMIN, VOLUME_RESIZE, 1, 40, 1, VOLUME)
+    yield "resize", grow + attach + say(TGTD, RESTORE_ACK, 1) + WAIT
+    yield "resize-destroy", grow + say(ADMIN2, VOLUME_DESTROY, VOLUME) + say(TGTD, REVOKE_ACK, 1) + WAIT
+    yield "resize-silent", hello + attach + say(ADMIN, VOLUME_RESIZE, 1, 40, 1, VOLUME) + again(TGTD) + hello + WAIT
     yield "create-left", create + again(ADMIN) + create
     yield "look", b"".join(say(ADMIN, kind, RED) for kind in (STATUS, LEVEL_LIST, LEVEL_SHOW, VOLUME_LIST, AUDIT,
                                                               AUDIT_VERIFY)) + say(ADMIN, VOLUME_SHOW, BLUE_PATH)

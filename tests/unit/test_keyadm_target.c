@@ -178,6 +178,45 @@ static void a_signal_stops_the_allocation(void **state)
 	assert_false(there());
 }
 
+static int stop_after_first(void *arg)
+{
+	return ++*(int *)arg > 1 ? -ECANCELED : 0;
+}
+
+static void a_file_grows_or_is_as_long_as_before(void **state)
+{
+	struct rlimit old, small = {4 * MIB, RLIM_INFINITY};
+	struct target t, second;
+	struct stat st;
+	int steps = 0;
+	const struct target_watch watch = {stop_after_first, &steps};
+	static const uint64_t first_end = 64 * MIB, far = (uint64_t)600 * MIB;
+
+	(void)state;
+	put_file("data");
+	assert_int_equal(target_open_volume(&t, path), 0);
+	assert_int_equal(target_open_volume(&second, path), -EBUSY);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small.rlim_max = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(target_grow(&t, 4, 8 * MIB, &watch), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(fstat(t.fd, &st), 0);
+	assert_int_equal(st.st_size, 4);
+	assert_int_equal(target_grow(&t, 4, far, &watch), -ECANCELED); /* by the second step */
+	assert_int_equal(fstat(t.fd, &st), 0);
+	assert_int_equal(st.st_size, 4);
+	steps = 0;
+	assert_int_equal(target_grow(&t, 4, first_end, &watch), 0);
+	assert_int_equal(steps, 1);
+	assert_int_equal(fstat(t.fd, &st), 0);
+	assert_int_equal(st.st_size, first_end);
+	assert_true((uint64_t)st.st_blocks * 512 >= first_end);
+	target_close(&t, true);
+	assert_true(there());
+}
+
 static void the_header_is_copied_to_the_start_and_nothing_else_changes(void **state)
 {
 	static uint8_t header[3 * 65536 + 17], back[sizeof(header) + 2];
@@ -262,6 +301,7 @@ int main(void)
 		FILE_TEST(allocation_reserves_every_block),
 		FILE_TEST(allocation_fails_without_room),
 		FILE_TEST(a_signal_stops_the_allocation),
+		FILE_TEST(a_file_grows_or_is_as_long_as_before),
 		FILE_TEST(the_header_is_copied_to_the_start_and_nothing_else_changes),
 		FILE_TEST(a_path_becomes_absolute_with_its_folder_resolved),
 		FILE_TEST(a_path_may_have_gone_unless_it_must_exist),

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -111,6 +113,73 @@ static void everything_comes_back_after_a_restart(void **state)
 	assert_memory_equal(before, after, volume->cipher->key_bytes);
 	secret_free(before);
 	secret_free(after);
+}
+
+/* In place of the C library's: the syncs_left-th call fails; negative: none does. */
+static int syncs_left = -1, syncs;
+
+int fsync(int fd)
+{
+	syncs++;
+	if (syncs_left >= 0 && !syncs_left--) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
+
+static void a_larger_volume_has_its_key_and_comes_back(void **state)
+{
+	(void)state;
+	struct volume *volume = add_volume(add_level("secret"), "/srv/a");
+	uint8_t *before = key_of(volume);
+
+	assert_int_equal(keystore_volume_resize(&ks, volume, 4 * 1024 * 1024), 0);
+	assert_int_equal(volume->size_bytes, 4 * 1024 * 1024);
+	reopen();
+	volume = keystore_volume(&ks, "/srv/a");
+	assert_int_equal(volume->size_bytes, 4 * 1024 * 1024);
+	uint8_t *after = key_of(volume);
+	assert_non_null(after);
+	assert_memory_equal(before, after, volume->cipher->key_bytes);
+	secret_free(before);
+	secret_free(after);
+}
+
+static void a_size_that_could_not_be_written_costs_no_key(void **state)
+{
+	uint64_t size_bytes = 1024 * 1024;
+
+	(void)state;
+	struct volume *volume = add_volume(add_level("secret"), "/srv/a");
+	syncs = 0;
+	assert_int_equal(keystore_volume_resize(&ks, volume, size_bytes), 0);
+	int needed = syncs;
+	assert_true(needed >= 2); /* the file, its directory */
+	for (int i = 0; i < needed; i++) {
+		size_bytes += 4096;
+		syncs_left = i;
+		int rc = keystore_volume_resize(&ks, volume, size_bytes);
+		syncs_left = -1;
+		uint8_t *key = key_of(volume); /* what the index says is what the file says */
+		assert_non_null(key);
+		secret_free(key);
+		uint64_t said = volume->size_bytes;
+		assert_true(said == size_bytes || (rc && said < size_bytes));
+		reopen();
+		volume = keystore_volume(&ks, "/srv/a");
+		assert_int_equal(volume->size_bytes, said);
+	}
+}
+
+static void a_damaged_volume_does_not_grow(void **state)
+{
+	(void)state;
+	struct volume *volume = add_volume(add_level("secret"), "/srv/a");
+	assert_int_equal(truncate(volume_file("secret", volume->uuid, ".key"), 300), 0);
+	assert_int_equal(keystore_volume_resize(&ks, volume, 4 * 1024 * 1024), -EBADMSG);
+	assert_int_equal(volume->state, KEY_DAMAGED);
+	assert_int_equal(volume->size_bytes, 1024 * 1024);
 }
 
 static void no_file_of_the_store_holds_a_key_in_the_clear(void **state)
@@ -492,6 +561,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(everything_comes_back_after_a_restart),
+		STORE_TEST(a_larger_volume_has_its_key_and_comes_back),
+		STORE_TEST(a_size_that_could_not_be_written_costs_no_key),
+		STORE_TEST(a_damaged_volume_does_not_grow),
 		STORE_TEST(no_file_of_the_store_holds_a_key_in_the_clear),
 		STORE_TEST(suspension_outlasts_a_restart),
 		STORE_TEST(a_name_or_path_is_used_once),
