@@ -3,39 +3,14 @@
 # A kernel with auditing switched on writes keyd's records into its own log. Auditing belongs to the whole
 # machine, so the test takes one of its own.
 TEST_LIMIT=${TEST_LIMIT:-200}
-# shellcheck source=tests/lib.sh
-. "$(dirname "$0")/../lib.sh"
-# shellcheck source=tests/guest/vm.sh
-. "$TESTS/guest/vm.sh"
+# shellcheck source=tests/guest/stage.sh
+. "$(dirname "$0")/stage.sh"
 
-IMAGE=${BUILD%/sanitize*}/guest
-
-command -v qemu-system-x86_64 >/dev/null || skip_all "no qemu-system-x86_64: make deps installs it"
 [ -z "${TGTD_PRELOAD-}" ] || skip_all "a sanitizer's keyd needs more memory than the guest has"
-reason=$("$TESTS/guest/build-image.sh" "$IMAGE")
-case $? in
-0) ;;
-77) skip_all "$reason" ;;
-*) die "the guest's image is built" ;;
-esac
+guest_image_or_skip
 
-add_with_libraries() { # FILE
-	local lib
-	install -D "$1" "$STATE/root/bin/${1##*/}" || return
-	ldd "$1" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | while read -r lib; do
-		install -D "$lib" "$STATE/root/lib/x86_64-linux-gnu/${lib##*/}"
-	done
-}
-
-ok "keyd and keyadm go into the guest" add_with_libraries "$BUILD/keyd"
-add_with_libraries "$BUILD/keyadm"
-(cd "$STATE/root" && find . | "$IMAGE/busybox" cpio -o -H newc -R 0:0 2>/dev/null) |
-	cat "$IMAGE/initrd.cpio" - >"$STATE/initrd.cpio"
-# shellcheck disable=SC2016 # evaluated at the end
-at_exit '[ $tests_failed = 0 ] || cp "$STATE"/guest-*.log "$IMAGE/"'
-at_exit guest_kill
-guest_boot "$IMAGE" "$STATE" -initrd "$STATE/initrd.cpio" -append 'console=ttyS0 quiet panic=-1 audit=1' ||
-	die "the guest boots"
+ok "keyd and keyadm go into the guest" guest_programs "$BUILD/keyd" "$BUILD/keyadm"
+guest_boot_or_die -append 'console=ttyS0 quiet panic=-1 audit=1'
 
 # Without auditd(8) the kernel prints what it is told, at a limited rate.
 guest "echo 0 >/proc/sys/kernel/printk_ratelimit" || die "the kernel prints everything"

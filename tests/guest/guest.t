@@ -4,21 +4,11 @@
 # LUN of each of two levels. One level is suspended, resumed and destroyed under it.
 # shellcheck disable=SC2016,SC2119 # what is in single quotes is for the guest's shell
 TEST_LIMIT=${TEST_LIMIT:-150}
-# shellcheck source=tests/lib.sh
-. "$(dirname "$0")/../lib.sh"
-# shellcheck source=tests/guest/vm.sh
-. "$TESTS/guest/vm.sh"
+# shellcheck source=tests/guest/stage.sh
+. "$(dirname "$0")/stage.sh"
 
-IMAGE=${BUILD%/sanitize*}/guest
 NUMBERS=1000000 # lines of the file whose checksum the host knows
-
-command -v qemu-system-x86_64 >/dev/null || skip_all "no qemu-system-x86_64: make deps installs it"
-reason=$("$TESTS/guest/build-image.sh" "$IMAGE")
-case $? in
-0) ;;
-77) skip_all "$reason" ;;
-*) die "the guest's image is built" ;;
-esac
+guest_image_or_skip
 
 disk_of() { echo "\$(disk ${IQN[$1]})"; } # for the guest to evaluate
 
@@ -37,11 +27,9 @@ for name in doomed kept; do
 	volume_create $name $name.img 256M --sector-size "${BLOCK[$name]}"
 	export_volume $((++tid)) $name.img --blocksize "${BLOCK[$name]}"
 done
-PORTAL=10.0.2.2:${TGTD_PORT[$TGT]}
+PORTAL=$(guest_portal)
 
-at_exit '[ $tests_failed = 0 ] || cp "$STATE"/guest-*.log "$IMAGE/"'
-at_exit guest_kill
-guest_boot "$IMAGE" "$STATE" || die "the guest boots"
+guest_boot_or_die
 
 # --- a LUN is a disk like any other --------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 # shellcheck shell=dash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
-# What labels.t does in the guest; read before each of its commands.
+# What labels.t does in the guest.
 
 # The host's programs with the host's libraries, apart from the guest's own.
 host() { # PROGRAM ARGUMENTS...

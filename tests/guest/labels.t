@@ -4,21 +4,11 @@
 # keys, others do not. All of it runs in a virtual machine, keyd included.
 # shellcheck disable=SC2016 # what is in single quotes is for the guest's shell
 TEST_LIMIT=${TEST_LIMIT:-200}
-# shellcheck source=tests/lib.sh
-. "$(dirname "$0")/../lib.sh"
-# shellcheck source=tests/guest/vm.sh
-. "$TESTS/guest/vm.sh"
+# shellcheck source=tests/guest/stage.sh
+. "$(dirname "$0")/stage.sh"
 
-IMAGE=${BUILD%/sanitize*}/guest
-
-command -v qemu-system-x86_64 >/dev/null || skip_all "no qemu-system-x86_64: make deps installs it"
 [ -z "${TGTD_PRELOAD-}" ] || skip_all "the guest has no sanitizer's libraries"
-reason=$("$TESTS/guest/build-image.sh" "$IMAGE")
-case $? in
-0) ;;
-77) skip_all "$reason" ;;
-*) die "the guest's image is built" ;;
-esac
+guest_image_or_skip
 
 # The host's programs with the host's libraries, apart from the guest's own.
 add() { # PROGRAM
@@ -46,29 +36,22 @@ cat >"$STATE/root/keyd.conf" <<-CONF
 CONF
 mkdir -p "$STATE/root/etc/selinux" # libselinux believes in SELinux only with a configuration
 printf 'SELINUX=permissive\nSELINUXTYPE=test\n' >"$STATE/root/etc/selinux/config"
-install "$TESTS/guest/labels-init.sh" "$STATE/root/labels.sh"
-(cd "$STATE/root" && find . | "$IMAGE/busybox" cpio -o -H newc -R 0:0 2>/dev/null) |
-	cat "$IMAGE/initrd.cpio" - >"$STATE/initrd.cpio"
-rm -rf "$STATE/root"
-
-at_exit '[ $tests_failed = 0 ] || cp "$STATE"/guest-*.log "$IMAGE/"'
-at_exit guest_kill
-guest_boot "$IMAGE" "$STATE" -m 2048 -initrd "$STATE/initrd.cpio" \
-	-append 'console=ttyS0 quiet panic=-1 security=selinux selinux=1 enforcing=0' || die "the guest boots"
+install "$TESTS/guest/labels-init.sh" "$STATE/root/"
+guest_boot_or_die -m 2048 -append 'console=ttyS0 quiet panic=-1 security=selinux selinux=1 enforcing=0'
 
 must() { guest -t 60 "$1" >"$STATE/out" || die "in the guest: $1: $(<"$STATE/out")"; } # COMMAND
 
 must 'mount -t selinuxfs selinuxfs /sys/fs/selinux'
 must 'cat /policy >/sys/fs/selinux/load'
 is "the guest has SELinux with MLS" "$(guest 'cat /sys/fs/selinux/mls; echo')" 1
-must '. /labels.sh; keyd_start && keyadm init'
+must 'keyd_start && keyadm init'
 for level in low secret open; do
-	must ". /labels.sh; keyadm level create $level && keyadm volume create --level $level --size 1M /run/$level.img"
+	must "keyadm level create $level && keyadm volume create --level $level --size 1M /run/$level.img"
 done
 
 tgtds=0
 serves() { # NAME TYPE:RANGE LEVEL WANT
-	guest -t 60 ". /labels.sh; serves $((++tgtds)) system_u:system_r:$2 $3" >"$STATE/out"
+	guest -t 60 "serves $((++tgtds)) system_u:system_r:$2 $3" >"$STATE/out"
 	is "$1" "$(<"$STATE/out")" "$4"
 }
 
@@ -83,9 +66,9 @@ serves "nor a type that the policy says nothing of" other_t:s3:c0.c3 secret no
 serves "a low level takes all" tgtd_t:s1 low yes
 serves "but not another type" other_t:s3 low no
 serves "a level without a label asks for none" other_t:s0 open yes
-like "denials are in the audit log, with the label" "$(guest '. /labels.sh; keyadm --json audit | grep "tgtd_t:s1:c1"')" '"detail":"system_u:system_r:tgtd_t:s1:c1".*"denied"'
+like "denials are in the audit log, with the label" "$(guest 'keyadm --json audit | grep "tgtd_t:s1:c1"')" '"detail":"system_u:system_r:tgtd_t:s1:c1".*"denied"'
 must 'echo "[level x]" >>/keyd.conf; echo "label = system_u:object_r:level_t:s9" >>/keyd.conf'
 like "a label that the policy does not have stops keyd" \
-	"$(guest '. /labels.sh; host keyd --config /keyd.conf --state /run/other 2>&1')" "keyd.conf:12: .*s9.* is no SELinux context"
+	"$(guest 'host keyd --config /keyd.conf --state /run/other 2>&1')" "keyd.conf:12: .*s9.* is no SELinux context"
 
 done_testing

@@ -52,30 +52,19 @@ fail() {
 
 # --- the guest -----------------------------------------------------------------------------------
 
-add_with_libraries() { # FILE PATH-IN-GUEST
-	local lib
-	install -D "$1" "$STATE/root/$2" || return
-	ldd "$1" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | while read -r lib; do
-		install -D "$lib" "$STATE/root/lib/x86_64-linux-gnu/${lib##*/}"
-	done
-}
-
-# The kernel takes several archives in one file; later ones win.
-build_initrd() {
+fill_guest() {
 	local program
 	for program in "${PROGRAMS[@]}"; do
-		add_with_libraries "$(command -v "$program")" "bin/${program##*/}" || return
+		guest_add "$STATE" "$(command -v "$program")" || return
 	done
-	add_with_libraries "$BUILD/bs_crypt.so" "$PLUGIN" &&
-		install "$GUEST/lio-init.sh" "$STATE/root/lio-init.sh" || return
-	(cd "$STATE/root" && find . | "$IMAGE/busybox" cpio -o -H newc -R 0:0 2>/dev/null) |
-		cat "$IMAGE/initrd.cpio" - >"$STATE/initrd.cpio"
+	guest_add "$STATE" "$BUILD/bs_crypt.so" "$PLUGIN" &&
+		install "$GUEST/lio-init.sh" "$STATE/root/"
 }
 
 boot() {
 	"$GUEST/build-image.sh" "$IMAGE" || fail "there is no guest to boot"
-	build_initrd || fail "the guest cannot be filled"
-	guest_boot "$IMAGE" "$STATE" -smp 2 -m 2048 -initrd "$STATE/initrd.cpio" ||
+	fill_guest || fail "the guest cannot be filled"
+	guest_boot "$IMAGE" "$STATE" -smp 2 -m 2048 ||
 		fail "the guest does not boot"
 }
 
