@@ -49,10 +49,10 @@ DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev
 	libp11-kit-dev libgfshare-dev $(if $(IPSEC_MB),libipsec-mb-dev)
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl libgfshare-bin python3 perl procps strace \
 	util-linux gdb e2fsprogs xfsprogs btrfs-progs scdoc man-db clang-format cppcheck shellcheck spin checkpolicy \
-	qemu-system-x86 systemd swtpm tpm2-tools libtss2-tcti-swtpm0 softhsm2 opensc clang clang-tidy \
+	qemu-system-x86 diffutils dmsetup fio sg3-utils systemd swtpm tpm2-tools libtss2-tcti-swtpm0 softhsm2 opensc clang clang-tidy \
 	libclang-rt-14-dev afl++
 # bench: the peers to compare with, and plots.
-DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs fio gnuplot-nox fuse3
+DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs gnuplot-nox fuse3
 
 # ---- Flags ---------------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest test-crash test-residue test-linear
+.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest test-guest-long test-crash test-residue test-linear
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -207,7 +207,7 @@ test-unit test-e2e test-guest test-conformance: test-%: all $(TOOLS) $(BENCH_TOO
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
 # KEYS=100 GIB=20: more keys and more I/O. ROUNDS=1000: more destructions.
-test-residue test-linear: test-%: all $(TOOLS)
+test-residue test-linear test-guest-long: test-%: all $(TOOLS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
 # KILLS=1000 VARIANTS=200 SEED=n: longer, deeper, the same again.
@@ -290,7 +290,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/keyadm
 
 C_FILES  := $(wildcard bs_crypt/*.[ch] keyd/*.[ch] keyd/*/*.[ch] tests/*/*.[ch])
-SH_FILES := $(wildcard bs_crypt/*.sh tests/*.sh tests/*/*.sh tests/*/*.t) tests/guest/init .ci/run
+SH_FILES := $(wildcard bs_crypt/*.sh tests/*.sh tests/*/*.sh tests/*/*.t tests/*/*/*.t) tests/guest/init .ci/run
 
 format:
 	clang-format -i $(C_FILES)

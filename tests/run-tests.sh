@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
-# Runs the named suites (unit, model, e2e, conformance, guest, crash, residue, linear) and
+# Runs the named suites (unit, model, e2e, conformance, guest, guest-long, crash, residue, linear) and
 # ends with one line: N passed, N failed.
 # BUILD is the build folder; SANITIZE is what it was built with.
 set -u -o pipefail
@@ -59,6 +59,7 @@ for suite in "$@"; do
 		e2e) run_tap tests/e2e 2 ;;
 		conformance) run_tap tests/conformance 1 ;;
 		guest) run_tap tests/guest 1 ;;
+		guest-long) run_tap tests/guest/long 2 ;;
 		crash) run_tap tests/crash 2 ;;
 		residue) run_tap tests/residue 1 ;;
 		linear) run_tap tests/linear 1 ;;

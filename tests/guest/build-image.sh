@@ -16,6 +16,8 @@ PACKAGES=(busybox-static open-iscsi e2fsprogs libc6 libopeniscsiusr libisns0 lib
 	liblzma5 libzstd1 libssl3 libext2fs2 libcom-err2 libuuid1)
 APT=(-o APT::Sandbox::User=root -o Acquire::Retries=2)
 MODULES=(virtio_pci virtio_net virtio_console iscsi_tcp sd_mod) # ext4 is built in
+# For the tests in long/.
+MODULES+=(virtio_blk xfs crc32c-intel dm-multipath dm-round-robin xts)
 # For lio.sh: the kernel's target, its encryption, RAM disks.
 MODULES+=(iscsi_target_mod target_core_iblock brd dm-crypt essiv aesni-intel sha256-ssse3
 	algif_skcipher)
@@ -110,6 +112,8 @@ build() {
 }
 
 mkdir -p "$DIR"
+exec 9>"$DIR/lock"
+flock 9 # tests run side by side
 kernel=$(find_kernel)
 recipe=$(cat "$HERE/build-image.sh" "$HERE/init" | sha256sum)
 stamp="$kernel $recipe"
