@@ -115,6 +115,34 @@ static void crypt_exit(struct scsi_lu *lu)
 	pool_put();
 }
 
+static void set_vpd(struct scsi_lu *lu, int page, void *value)
+{
+	struct vpd *vpd = lu->attrs.lu_vpd[PCODE_OFFSET(page)];
+
+	vpd->vpd_update(lu, value);
+}
+
+/*
+ * The disk's serial number is the volume's UUID, and its designator (SPC-4 7.8.6.4, T10 vendor ID; tgt
+ * makes the NAA one of its hexadecimal digits) what fits of it. tgt's own come from the target's and the
+ * LUN's numbers alone: two volumes of two tgtds would be one disk to multipathing, and two paths to one
+ * volume two disks.
+ */
+static void take_identity(struct scsi_lu *lu, const char *uuid)
+{
+	enum { VENDOR_BYTES = 8 }; /* as tgt has put it there, padded */
+	char *id = lu->attrs.scsi_id;
+	size_t at = SCSI_ID_LEN, i = strlen(uuid);
+
+	while (at > VENDOR_BYTES && i > 0)
+		if (uuid[--i] != '-')
+			id[--at] = uuid[i];
+	id[SCSI_ID_LEN] = '\0';
+	snprintf(lu->attrs.scsi_sn, sizeof(lu->attrs.scsi_sn), "%s", uuid);
+	set_vpd(lu, 0x80, lu->attrs.scsi_sn);
+	set_vpd(lu, 0x83, id);
+}
+
 static int crypt_open(struct scsi_lu *lu, char *path, int *fd, uint64_t *size)
 {
 	struct crypt_lun *lun = crypt_lun(lu);
@@ -136,6 +164,7 @@ static int crypt_open(struct scsi_lu *lu, char *path, int *fd, uint64_t *size)
 	}
 	*fd = -1; /* tgt itself reads no ciphertext: GET LBA STATUS then calls every block mapped */
 	*size = volume_size_bytes(lun->volume);
+	take_identity(lu, volume_uuid(lun->volume));
 	if (volume_read_only(lun->volume))
 		lu->attrs.readonly = 1;
 	if (!lu->attrs.no_auto_lbppbe)
