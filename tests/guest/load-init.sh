@@ -3,16 +3,29 @@
 # What the tests in long/ do in the guest: file systems on LUNs, and a load that checks itself.
 
 # What hangs for as long is in the kernel's log.
-echo 60 >/proc/sys/kernel/hung_task_timeout_secs
+echo 90 >/proc/sys/kernel/hung_task_timeout_secs
 export DM_DISABLE_UDEV=1 # there is none
 
-node() { # IQN PORTAL SETTING=VALUE...: a record of the target
-	iqn=$1 portal=$2
+login_with() { # IQN PORTAL SETTING=VALUE...: with these settings of iscsid.conf(5)
+	iqn=$1 portal=$2,1
 	shift 2
-	iscsiadm -m node -o new -T "$iqn" -p "$portal,1" || return
+	iscsiadm -m node -o new -T "$iqn" -p "$portal" || return
 	for setting; do
-		iscsiadm -m node -o update -T "$iqn" -p "$portal,1" -n "${setting%%=*}" -v "${setting#*=}" || return
+		iscsiadm -m node -o update -T "$iqn" -p "$portal" -n "${setting%%=*}" -v "${setting#*=}" || return
 	done
+	iscsiadm -m node -T "$iqn" -p "$portal" --login
+}
+
+session() { # IQN: prints its folder in /sys/class/iscsi_session
+	for session in /sys/class/iscsi_session/session*; do
+		[ "$(cat "$session/targetname" 2>/dev/null)" != "$1" ] || echo "$session"
+	done
+}
+
+digests() { # IQN: prints whether its session has header and data digests, such as "1 1"
+	session=$(session "$1")
+	connection=/sys/class/iscsi_connection/connection${session##*/session}:0
+	echo "$(cat "$connection/header_digest") $(cat "$connection/data_digest")"
 }
 
 make_fs() { # NAME DISK: of the kind that the name begins with
@@ -36,6 +49,10 @@ fio_round() { # NAME ROUND OPTION...
 	shift 2
 	fio --name=load --directory="/mnt/$name" --size=8m --bs=4k --rw=randwrite --ioengine=libaio --iodepth=8 \
 		--direct=1 --fsync=64 --verify=pattern --verify_pattern="$(printf '0x%08x%%o' "$round")" --verify_fatal=1 "$@"
+}
+
+use_raw() { # NAME DISK: the load's file is the disk itself
+	mkdir -p "/mnt/$1" && ln -sf "$2" "/mnt/$1/load.0.0"
 }
 
 # Rounds of that until /tmp/NAME.stop is there or one fails; then /tmp/NAME.status tells how it was. What fio said of the
@@ -80,4 +97,39 @@ stands_still() { # DISK SECONDS
 	since=$(io_done "$1")
 	sleep "$2"
 	[ "$(io_done "$1")" = "$since" ]
+}
+
+# --- several paths to a disk, as multipathd(8) would have it -------------------------------------
+
+number() { cat "/sys/block/${1##*/}/dev"; } # DISK: prints MAJOR:MINOR
+
+# A disk that uses all paths in turn, and keeps commands while it has none; prints it.
+multipath() { # NAME DISK...
+	modprobe -a dm-multipath dm-round-robin || return
+	name=$1
+	shift
+	paths=
+	for disk; do
+		paths="$paths $(number "$disk") 1"
+	done
+	echo "0 $(blockdev --getsz "$1") multipath 1 queue_if_no_path 0 1 1 round-robin 0 $# 1$paths" |
+		dmsetup create "$name" && check_paths "$name" "$@" </dev/null >/dev/null 2>&1 &&
+		echo "/dev/dm-$(dmsetup info -c --noheadings -o minor "$name")"
+}
+
+path_is() { # A|F NAME DISK: active, failed
+	dmsetup status "$2" | grep -q " $(number "$3") $1 "
+}
+
+# Puts a failed path that can be read from again back to work.
+check_paths() { # NAME DISK...
+	name=$1
+	shift
+	while dmsetup status "$name"; do
+		for disk; do
+			path_is F "$name" "$disk" && dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct &&
+				dmsetup message "$name" 0 "reinstate_path $(number "$disk")"
+		done
+		sleep 1
+	done &
 }

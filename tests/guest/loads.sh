@@ -3,8 +3,10 @@
 # File systems on LUNs, in a virtual machine, under loads that check themselves (load-init.sh). A test sources it after
 # setting TEST_LIMIT and NAMES: one LUN for each, with the file system that the name begins with, ext4 or xfs.
 #   BLOCK[NAME], LEVEL[NAME]   512 and "data" unless set before loads_stage
+#   EXPORT                     tgtadm's further options for the LUNs
 #   IQN[NAME], DISK[NAME]      its target, its disk in the guest
-#   loads_stage       keyd, tgtd, the volumes, the guest; PORTAL is the way from it to tgtd
+#   loads_stage [raw]  keyd, tgtd, the volumes, the guest; PORTAL is the way from it to tgtd. Unless raw, the guest has
+#                     logged in and mounted the file systems
 #   loads_serve [PORT]         a tgtd with all of them
 #   each PROMISE COMMAND [NAME...]
 #                     ok when COMMAND succeeds in the guest with each NAME (all), which it calls NAME; and IQN, DISK
@@ -15,13 +17,14 @@
 . "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
 
 GUEST_LIMIT=150
+EXPORT=()
 declare -A BLOCK LEVEL IQN DISK
 
 loads_serve() {
 	local tid=0 name
 	tgtd_ready_or_die "$@"
 	for name in "${NAMES[@]}"; do
-		export_volume $((++tid)) "$name.img" --blocksize "${BLOCK[$name]-512}"
+		export_volume $((++tid)) "$name.img" --blocksize "${BLOCK[$name]-512}" "${EXPORT[@]}"
 		IQN[$name]=$(target_iqn $tid)
 	done
 }
@@ -40,6 +43,7 @@ loads_stage() {
 	PORTAL=$(guest_portal)
 	guest_load_tools
 	guest_boot_or_die
+	[ $# = 0 ] || return 0
 	each "the kernel logs in" "login IQN $PORTAL"
 	disks_find
 	each "makes its file system" 'make_fs NAME DISK'
