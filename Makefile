@@ -20,7 +20,7 @@ Q := $(if $(V),,@)
 
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
-PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c command.c capacity.c range.c request.c busy.c pool.c volume.c \
+PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c opcodes.c command.c cdb.c capacity.c range.c request.c busy.c pool.c volume.c \
 	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)
@@ -97,8 +97,9 @@ $(OUT)/keyd: $(call pie,$(KEYD_SRC) $(SHARED_SRC))
 $(OUT)/keyadm: $(call pie,$(KEYADM_SRC) $(SHARED_SRC))
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ $(KEYADM_LIBS)
 
-# tgt's headers are not ours to mend: -isystem keeps their warnings out.
-TGT_OBJECTS := $(call pic,$(addprefix bs_crypt/,plugin.c command.c capacity.c complete.c))
+# What knows tgt. Its headers are not ours to mend: -isystem keeps their warnings out.
+TGT_SRCS    := $(addprefix bs_crypt/, plugin.c opcodes.c command.c cdb.c capacity.c complete.c)
+TGT_OBJECTS := $(call pic,$(TGT_SRCS))
 $(TGT_OBJECTS): TGT_CFLAGS = -isystem $(TGT_SRC)/usr \
 	-DBS_CRYPT_TGT_VERSION='"$(shell dpkg-query -W -f '$${source:Upstream-Version}' tgt)"'
 $(TGT_OBJECTS): | $(TGT_SRC)/version
@@ -231,7 +232,7 @@ FUZZ_CC      ?= clang
 FUZZ_OUT     ?= $(BUILD)/fuzz
 FUZZ_CFLAGS  := -std=gnu11 -O1 -g -Wall -D_GNU_SOURCE $(INCLUDES) $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -MMD -MP \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FUZZ_OBJECTS  = $(patsubst %.c,$(FUZZ_OUT)/obj/%.o,$(filter-out $(addprefix bs_crypt/,plugin.c command.c capacity.c complete.c) \
+FUZZ_OBJECTS  = $(patsubst %.c,$(FUZZ_OUT)/obj/%.o,$(filter-out $(TGT_SRCS) \
 	keyd/main.c keyd/keyadm/keyadm.c,$(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC)) tests/fuzz/lab.c))
 
 $(FUZZ_OUT)/obj/%.o: %.c

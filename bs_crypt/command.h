@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
- * SCSI commands of an encrypted LUN: the only part that knows CDBs, sense data and tgt's struct
- * scsi_cmd. References are to SBC-3 (T10/BSR INCITS 514) and SPC-4.
+ * SCSI commands of an encrypted LUN, from tgt's call to status and sense. This, cdb.h and opcodes.h
+ * are the only parts that know CDBs, sense data and tgt's struct scsi_cmd. References are to SBC-3
+ * (T10/BSR INCITS 514) and SPC-4.
  */
 #ifndef BS_CRYPT_COMMAND_H
 #define BS_CRYPT_COMMAND_H
@@ -23,16 +24,6 @@ static inline struct crypt_lun *crypt_lun(struct scsi_lu *lu)
 {
 	return (struct crypt_lun *)(void *)(lu + 1);
 }
-
-/* Tells tgt which opcodes the template serves: those that work, here or in tgt, and no others. */
-void command_register_opcodes(struct backingstore_template *bst);
-
-/*
- * Mends the LUN's own copy of tgt's opcode table: COMPARE AND WRITE, which tgt's block device leaves
- * out, is served, VERIFY without BYTCHK, which tgt calls good unseen, comes here, and no command sends
- * what its buffer held before. Call in bs_init.
- */
-void command_mend_opcodes(struct scsi_lu *lu);
 
 /*
  * tgt's bs_cmd_submit: starts cmd, which completes later, asynchronously, with its precise sense.

@@ -4,6 +4,7 @@
 #include "command.h"
 #include "complete.h"
 #include "harden.h"
+#include "opcodes.h"
 #include "pool.h"
 #include "process.h"
 #include "report.h"
@@ -105,7 +106,7 @@ static tgtadm_err crypt_init(struct scsi_lu *lu, char *bsopts)
 	if (prepare_process() || take_options(lu, bsopts) || set_up_process(crypt_lun(lu)) ||
 		join_pool(crypt_lun(lu)))
 		return TGTADM_INVALID_REQUEST;
-	command_mend_opcodes(lu);
+	opcodes_mend(lu);
 	return TGTADM_SUCCESS;
 }
 
@@ -203,7 +204,7 @@ void register_bs_module(void)
 	if (registered || !register_backingstore_template)
 		return;
 	registered = true;
-	command_register_opcodes(&crypt_template);
+	opcodes_register(&crypt_template);
 	register_backingstore_template(&crypt_template);
 }
 
