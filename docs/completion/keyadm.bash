@@ -34,7 +34,7 @@ _keyadm_options()
 	'unlock') echo '--passphrase-fd' ;;
 	'level destroy' | 'volume destroy') echo '--yes --emergency' ;;
 	'zeroize') echo '--all --yes --config --state' ;;
-	'volume create') echo '--level --size --sector-size --cipher --force' ;;
+	'volume create') echo '--level --size --sector-size --cipher --force --sparse' ;;
 	'volume list') echo '--level' ;;
 	'volume key') echo '--out' ;;
 	'certificate key') echo '--out' ;;

@@ -86,12 +86,13 @@ static const struct command commands[] = {
 		"destroy the level's keys and with them all its data"},
 	{{"volume", "create"}, OPERAND_PATH,
 		OPT_BIT(OPT_LEVEL) | OPT_BIT(OPT_SIZE) | OPT_BIT(OPT_SECTOR_SIZE) |
-			OPT_BIT(OPT_CIPHER) | OPT_BIT(OPT_FORCE),
+			OPT_BIT(OPT_CIPHER) | OPT_BIT(OPT_FORCE) | OPT_BIT(OPT_SPARSE),
 		OPT_BIT(OPT_LEVEL), PROTO_VOLUME_CREATE, format_volume,
 		"volume create --level NAME --size SIZE PATH [--sector-size 512|4096] "
-		"[--cipher CIPHER] [--force]",
+		"[--cipher CIPHER] [--force] [--sparse]",
 		"make an encrypted volume of SIZE (such as 10G) in a new file;\n"
-		"      with --force in a block device or existing file, used whole"},
+		"      with --force in a block device or existing file, used whole;\n"
+		"      with --sparse a file gets its space when it is written"},
 	{{"volume", "list"}, OPERAND_NONE, OPT_BIT(OPT_LEVEL), 0, PROTO_VOLUME_LIST, format_volumes,
 		"volume list [--level NAME]", "list the volumes"},
 	{{"volume", "show"}, OPERAND_VOLUME, 0, 0, PROTO_VOLUME_SHOW, format_volume,

@@ -22,6 +22,7 @@ static const struct {
 	[OPT_SECTOR_SIZE] = {"--sector-size", true},
 	[OPT_CIPHER] = {"--cipher", true},
 	[OPT_FORCE] = {"--force", false},
+	[OPT_SPARSE] = {"--sparse", false},
 	[OPT_OUT] = {"--out", true},
 	[OPT_YES] = {"--yes", false},
 	[OPT_VERIFY] = {"--verify", false},

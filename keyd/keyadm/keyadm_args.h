@@ -16,6 +16,7 @@ enum keyadm_option {
 	OPT_SECTOR_SIZE,
 	OPT_CIPHER,
 	OPT_FORCE,
+	OPT_SPARSE,
 	OPT_OUT,
 	OPT_YES,
 	OPT_VERIFY,

@@ -327,6 +327,13 @@ void target_shrink_back(const struct target *t)
 		(void)fsync(t->fd);
 }
 
+int target_extend(struct target *t, uint64_t total_bytes)
+{
+	if (t->is_block || t->size_bytes >= total_bytes || !ftruncate(t->fd, (off_t)total_bytes))
+		return 0;
+	return allocation_failed(t, -errno, total_bytes);
+}
+
 static int copy_header(const struct target *t, int header_fd, uint64_t header_bytes)
 {
 	uint8_t buf[COPY_BYTES];

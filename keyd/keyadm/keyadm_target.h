@@ -49,6 +49,9 @@ int target_open(struct target *t, const char *path, bool force) __attribute__((w
  */
 int target_allocate(struct target *t, uint64_t total_bytes) __attribute__((warn_unused_result));
 
+/* Makes a file total_bytes long without space for them. What is in an existing file stays. */
+int target_extend(struct target *t, uint64_t total_bytes) __attribute__((warn_unused_result));
+
 /*
  * Opens the file or block device of a volume, which a tgtd may have open, too. Another keyadm that changes it is
  * refused, and so is cryptsetup. After success, target_close() with keep.

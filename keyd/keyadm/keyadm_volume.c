@@ -152,6 +152,11 @@ static int commit(struct client *c, const char *path, bool *keep)
 	return err;
 }
 
+static int make_room(struct target *target, uint64_t total_bytes, const char *sparse)
+{
+	return sparse ? target_extend(target, total_bytes) : target_allocate(target, total_bytes);
+}
+
 int keyadm_volume_create(struct client *c, const struct keyadm_args *args)
 {
 	struct proto_msg request = {.type = PROTO_VOLUME_CREATE};
@@ -171,7 +176,8 @@ int keyadm_volume_create(struct client *c, const struct keyadm_args *args)
 	c->stop = target.stop = &keyadm_stop;
 	err = fit(&target, create);
 	if (!err)
-		err = target_allocate(&target, create->size_bytes + VOLUME_HEADER_BYTES);
+		err = make_room(&target, create->size_bytes + VOLUME_HEADER_BYTES,
+			args->option[OPT_SPARSE]);
 	if (!err)
 		err = keyadm_ask(c, &request, PROTO_VOLUME_HEADER);
 	if (!err)

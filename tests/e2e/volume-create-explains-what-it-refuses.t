@@ -45,6 +45,8 @@ refused "more than an existing file holds" 1 "small|fit|larger|room|bytes" creat
 truncate -s 1M "$STATE/tiny.img"
 refused "a file smaller than the header" 1 "small|header|room" create --force "$STATE/tiny.img"
 
+ok "a thin volume" create --size 16M --sparse "$STATE/thin.img"
+is "has its length, and space for its header" "$(stat -c %s "$STATE/thin.img") $(($(stat -c %b "$STATE/thin.img") < 40000))" "33554432 1"
 ok "the other cipher of the table" create --size 16M --cipher aes-xts-plain64 "$STATE/xts.img"
 like "is in the header" "$(cryptsetup luksDump "$STATE/xts.img")" 'aes-xts-plain64'
 
@@ -58,7 +60,7 @@ else
 	skip "a full file system" "mount is not permitted here"
 fi
 keyadm --json volume list >"$STATE/list"
-made=("$STATE/new.img" "$STATE/used.img" "$STATE/xts.img")
+made=("$STATE/new.img" "$STATE/thin.img" "$STATE/used.img" "$STATE/xts.img")
 [ ! -e "$STATE/full/lun.img" ] || made+=("$STATE/full/lun.img")
 is "only what was made is on record" "$(json "$STATE/list" '"\n".join(sorted(v["path"] for v in d))')" \
 	"$(printf '%s\n' "${made[@]}" | sort)"
