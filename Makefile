@@ -20,7 +20,7 @@ Q := $(if $(V),,@)
 
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
-PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c opcodes.c command.c cdb.c capacity.c range.c request.c busy.c pool.c volume.c \
+PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c opcodes.c inquiry.c command.c cdb.c capacity.c range.c request.c provision.c provision_map.c busy.c pool.c volume.c \
 	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)
@@ -98,7 +98,7 @@ $(OUT)/keyadm: $(call pie,$(KEYADM_SRC) $(SHARED_SRC))
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ $(KEYADM_LIBS)
 
 # What knows tgt. Its headers are not ours to mend: -isystem keeps their warnings out.
-TGT_SRCS    := $(addprefix bs_crypt/, plugin.c opcodes.c command.c cdb.c capacity.c complete.c)
+TGT_SRCS    := $(addprefix bs_crypt/, plugin.c opcodes.c inquiry.c command.c cdb.c capacity.c complete.c)
 TGT_OBJECTS := $(call pic,$(TGT_SRCS))
 $(TGT_OBJECTS): TGT_CFLAGS = -isystem $(TGT_SRC)/usr \
 	-DBS_CRYPT_TGT_VERSION='"$(shell dpkg-query -W -f '$${source:Upstream-Version}' tgt)"'
@@ -142,8 +142,8 @@ $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS) $(KEYADM_LIBS)
 
 # Before libunit.a, whose volume, or the C library, whose calls they replace.
-$(addprefix $(OUT)/tests/,test_request test_request_now): $(call pie,tests/unit/fake_volume.c)
-$(addprefix $(OUT)/tests/,test_store test_store_now): $(call pie,tests/unit/fake_kernel.c)
+$(addprefix $(OUT)/tests/,test_request test_request_now test_provision): $(call pie,tests/unit/fake_volume.c)
+$(addprefix $(OUT)/tests/,test_store test_store_now test_store_discard): $(call pie,tests/unit/fake_kernel.c)
 
 # Fuzz targets with main() and inputs of their own: what fuzzing found stays mended.
 FUZZ    := $(filter-out fuzz,$(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
@@ -186,7 +186,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest test test-unit test-model test-e2e test-conformance test-guest test-guest-long test-crash test-residue test-linear
+.PHONY: run demo bench bench-guest conformance test test-unit test-model test-e2e test-conformance test-guest test-guest-long test-crash test-residue test-linear
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -214,6 +214,10 @@ test-residue test-linear test-guest-long: test-%: all $(TOOLS)
 # KILLS=1000 VARIANTS=200 SEED=n: longer, deeper, the same again.
 test-crash: all
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh crash
+
+# Writes docs/CONFORMANCE.md anew, which test-conformance compares with.
+conformance: all $(TOOLS)
+	BUILD=$(OUT) bash tests/conformance/report.sh
 
 # Needs nothing that is built.
 test-model:

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "cdb.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
+#include "bytes.h"
+
 enum {
 	CDB1_FUA = 0x08,
 	CDB1_VRPROTECT = 0xe0,
 	CDB1_BYTCHK = 0x06,
 	CDB1_BYTCHK_COMPARE = 0x02, /* the whole data-out buffer, SBC-3 5.29 */
+	CDB1_BYTCHK_SAME = 0x06,    /* one block of it, with each */
 	CDB1_NDOB = 0x01,           /* WRITE SAME(16) without a data-out buffer */
+	CDB1_UNMAP = 0x08,          /* WRITE SAME */
+	CDB1_ANCHOR = 0x01,         /* UNMAP */
 	CDB1_PBDATA = 0x04,
 	CDB1_LBDATA = 0x02,
-	COMPARE_WRITE_BLOCKS_MAX = 128, /* what tgt's block limits VPD page (B0h) tells */
 	CACHING_PAGE = 0x08,
 	CACHING_WCE = 0x04,
 };
@@ -69,11 +76,16 @@ static enum outcome decode_write(struct scsi_cmd *cmd, struct request *req)
 	return OUTCOME_GOOD;
 }
 
-/* As tgt does for the other writes, which it knows of. */
+/* As tgt does for the writes that it knows of. */
+static void set_out_residual(struct scsi_cmd *cmd, uint64_t len_bytes)
+{
+	if (len_bytes != scsi_get_out_length(cmd))
+		scsi_set_out_resid_by_actual(cmd, (uint32_t)smaller(len_bytes, UINT32_MAX));
+}
+
 static enum outcome decode_or_write(struct scsi_cmd *cmd, struct request *req)
 {
-	if (req->len_bytes != scsi_get_out_length(cmd))
-		scsi_set_out_resid_by_actual(cmd, (uint32_t)smaller(req->len_bytes, UINT32_MAX));
+	set_out_residual(cmd, req->len_bytes);
 	return decode_write(cmd, req);
 }
 
@@ -86,7 +98,17 @@ static enum outcome decode_write_verify(struct scsi_cmd *cmd, struct request *re
 	return out;
 }
 
-/* BYTCHK 11b, one block against all, is not implemented; 10b is reserved. */
+static enum outcome decode_verify_same(struct scsi_cmd *cmd, struct request *req)
+{
+	set_out_residual(cmd, block_bytes(cmd));
+	if (scsi_get_out_length(cmd) < block_bytes(cmd))
+		return OUTCOME_PARAMETER_LENGTH;
+	req->op = REQUEST_VERIFY_SAME;
+	req->data = scsi_get_out_buffer(cmd);
+	return OUTCOME_GOOD;
+}
+
+/* BYTCHK 10b is reserved. */
 static enum outcome decode_verify(struct scsi_cmd *cmd, struct request *req)
 {
 	uint8_t bytchk = cmd->scb[1] & CDB1_BYTCHK;
@@ -95,8 +117,11 @@ static enum outcome decode_verify(struct scsi_cmd *cmd, struct request *req)
 		return OUTCOME_INVALID_FIELD;
 	if (!bytchk)
 		return OUTCOME_GOOD; /* no data: the medium is read, and nothing compared */
+	if (bytchk == CDB1_BYTCHK_SAME)
+		return decode_verify_same(cmd, req);
 	if (bytchk != CDB1_BYTCHK_COMPARE)
 		return OUTCOME_INVALID_FIELD;
+	set_out_residual(cmd, req->len_bytes);
 	req->data = scsi_get_out_buffer(cmd);
 	req->len_bytes = smaller(req->len_bytes, scsi_get_out_length(cmd));
 	return OUTCOME_GOOD;
@@ -114,6 +139,12 @@ static enum outcome decode_compare_write(struct scsi_cmd *cmd, struct request *r
 	return decode_write(cmd, req);
 }
 
+/* No block stands for one of zeros. */
+static bool is_zero(const uint8_t *block, size_t len)
+{
+	return !block || (!block[0] && !memcmp(block, block + 1, len - 1));
+}
+
 /* tgt has made sure that the data-out buffer is one block or absent. */
 static enum outcome decode_write_same(struct scsi_cmd *cmd, struct request *req)
 {
@@ -125,6 +156,10 @@ static enum outcome decode_write_same(struct scsi_cmd *cmd, struct request *req)
 	extend_to_end(cmd, req);
 	req->data = has_data ? scsi_get_out_buffer(cmd) : NULL;
 	req->durable = write_cache_off(cmd);
+	/* What is unmapped reads as zeros (LBPRZ): zeros need not be written. tgt refuses thick LUNs. */
+	if (cmd->scb[1] & CDB1_UNMAP && !(cmd->scb[1] & (CDB1_LBDATA | CDB1_PBDATA)) &&
+		is_zero(req->data, block_bytes(cmd)))
+		req->op = REQUEST_UNMAP;
 	if (cmd->scb[1] & CDB1_LBDATA)
 		req->stamp = STAMP_LBA32;
 	else if (cmd->scb[1] & CDB1_PBDATA)
@@ -142,8 +177,64 @@ static enum outcome decode_flush(struct scsi_cmd *cmd, struct request *req)
 
 static enum outcome decode_prefetch(struct scsi_cmd *cmd, struct request *req)
 {
+	if (req->offset_bytes == cmd->dev->size)
+		return OUTCOME_LBA_RANGE;
 	extend_to_end(cmd, req);
 	return OUTCOME_GOOD;
+}
+
+static enum outcome parse_outcome(int rc)
+{
+	switch (rc) {
+	case 0:
+		return OUTCOME_GOOD;
+	case -EMSGSIZE:
+		return OUTCOME_PARAMETER_LENGTH;
+	case -EINVAL:
+		return OUTCOME_INVALID_PARAMETER;
+	case -ERANGE:
+		return OUTCOME_LBA_RANGE;
+	default:
+		return OUTCOME_INTERNAL;
+	}
+}
+
+/* A list of which less came than the CDB says is not taken for a shorter one. */
+static enum outcome decode_unmap(struct scsi_cmd *cmd, struct request *req)
+{
+	uint32_t list_bytes = (uint32_t)get_be(cmd->scb + 7, 2);
+
+	if (!volume_discards(req->volume))
+		return OUTCOME_INVALID_OPCODE;
+	if (cmd->scb[1] & CDB1_ANCHOR)
+		return OUTCOME_INVALID_FIELD;
+	if (list_bytes > scsi_get_out_length(cmd))
+		return OUTCOME_PARAMETER_LENGTH;
+	set_out_residual(cmd, list_bytes);
+	if (!list_bytes)
+		return OUTCOME_GOOD;
+	int rc = provision_parse_unmap(scsi_get_out_buffer(cmd), list_bytes, cmd->dev->size,
+		(uint32_t)block_bytes(cmd), &req->extents, &req->extent_count);
+	struct extent span = provision_span(req->extents, req->extent_count);
+	req->offset_bytes = span.first_byte;
+	req->len_bytes = span.len_bytes;
+	req->durable = write_cache_off(cmd);
+	return parse_outcome(rc);
+}
+
+/* GET LBA STATUS, the service action that opcodes.c leaves to this. */
+static enum outcome decode_lba_status(struct scsi_cmd *cmd, struct request *req)
+{
+	uint64_t lba = get_be(cmd->scb + 2, 8), room = get_be(cmd->scb + 10, 4);
+	uint64_t count = room / LBA_STATUS_DESCRIPTOR_BYTES;
+
+	if (lba >= cmd->dev->size >> cmd->dev->blk_shift)
+		return OUTCOME_LBA_RANGE;
+	req->offset_bytes = lba << cmd->dev->blk_shift;
+	extend_to_end(cmd, req);
+	req->extent_count = (unsigned)smaller(count ? count : 1, LBA_STATUS_DESCRIPTORS_MAX);
+	req->extents = calloc(req->extent_count, sizeof(*req->extents));
+	return req->extents ? OUTCOME_GOOD : OUTCOME_INTERNAL;
 }
 
 static const struct decoder decoders[] = {
@@ -165,6 +256,8 @@ static const struct decoder decoders[] = {
 	{ORWRITE_16, REQUEST_OR_WRITE, CLAIM_EXCLUSIVE, decode_or_write},
 	{WRITE_SAME, REQUEST_WRITE_SAME, CLAIM_EXCLUSIVE, decode_write_same},
 	{WRITE_SAME_16, REQUEST_WRITE_SAME, CLAIM_EXCLUSIVE, decode_write_same},
+	{UNMAP, REQUEST_UNMAP, CLAIM_EXCLUSIVE, decode_unmap},
+	{SERVICE_ACTION_IN, REQUEST_MAP, CLAIM_NONE, decode_lba_status},
 	{SYNCHRONIZE_CACHE, REQUEST_FLUSH, CLAIM_NONE, decode_flush},
 	{SYNCHRONIZE_CACHE_16, REQUEST_FLUSH, CLAIM_NONE, decode_flush},
 	{PRE_FETCH_10, REQUEST_PREFETCH, CLAIM_NONE, decode_prefetch},

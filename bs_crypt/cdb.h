@@ -12,6 +12,8 @@
 
 enum claim_kind { CLAIM_NONE, CLAIM_SHARED, CLAIM_EXCLUSIVE };
 
+enum { COMPARE_WRITE_BLOCKS_MAX = 128 }; /* what the block limits VPD page (B0h) tells */
+
 /* A row of the table. */
 struct decoder {
 	uint8_t opcode;
@@ -27,7 +29,7 @@ const struct decoder *decoder_at(size_t i);
 const struct decoder *decoder_for(uint8_t opcode);
 
 /*
- * Fills the request, whose volume is set, with what cmd asks for by its row d (NULL: none), and takes
+ * Fills the request, whose extents the caller frees whatever the outcome and whose volume is set, with what cmd asks for by its row d (NULL: none), and takes
  * residuals. Anything but OUTCOME_GOOD is to be answered as it is, without any work.
  */
 enum outcome cdb_decode(struct scsi_cmd *cmd, const struct decoder *d, struct request *req);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "busy.h"
+#include "bytes.h"
 #include "cdb.h"
 #include "process.h"
 #include "secret.h"
@@ -31,19 +32,42 @@ static const struct {
 	[OUTCOME_INVALID_OPCODE] = {ILLEGAL_REQUEST, 0x2000},
 	[OUTCOME_LBA_RANGE] = {ILLEGAL_REQUEST, 0x2100},
 	[OUTCOME_PARAMETER_LENGTH] = {ILLEGAL_REQUEST, 0x1a00},
+	[OUTCOME_INVALID_PARAMETER] = {ILLEGAL_REQUEST, 0x2600},
+	[OUTCOME_WRITE_PROTECTED] = {DATA_PROTECT, 0x2700},
+	[OUTCOME_NO_MEDIUM] = {NOT_READY, 0x3a00},
 };
 
-static void set_sense(struct scsi_cmd *cmd, const struct request *req)
+static int give_lba_status(struct scsi_cmd *cmd, const struct request *req)
+{
+	uint64_t allocated = get_be(cmd->scb + 10, 4), expected = scsi_get_in_length(cmd);
+	size_t room = (size_t)(allocated < expected ? allocated : expected);
+	size_t len = provision_write_status(req->extents, req->extent_count,
+		1U << cmd->dev->blk_shift, scsi_get_in_buffer(cmd), room);
+
+	scsi_set_in_resid_by_actual(cmd, (uint32_t)(len < room ? len : room));
+	return SAM_STAT_GOOD;
+}
+
+int command_refuse(struct scsi_cmd *cmd, enum outcome out)
+{
+	scsi_set_in_resid_by_actual(cmd, 0);
+	scsi_set_out_resid_by_actual(cmd, 0);
+	sense_data_build(cmd, senses[out].key, senses[out].asc);
+	return SAM_STAT_CHECK_CONDITION;
+}
+
+/* The status of what is done, with its sense, or the data that only doing it could tell. */
+static int set_result(struct scsi_cmd *cmd, const struct request *req)
 {
 	enum outcome out = req->outcome;
 
-	scsi_set_in_resid_by_actual(cmd, 0);
-	scsi_set_out_resid_by_actual(cmd, 0);
+	if (out == OUTCOME_GOOD)
+		return req->op == REQUEST_MAP ? give_lba_status(cmd, req) : SAM_STAT_GOOD;
+	int status = command_refuse(cmd, out);
 	if (out == OUTCOME_MISCOMPARE)
 		sense_data_build_with_info(
 			cmd, senses[out].key, senses[out].asc, req->miscompare_byte);
-	else
-		sense_data_build(cmd, senses[out].key, senses[out].asc);
+	return status;
 }
 
 /*
@@ -64,17 +88,14 @@ static void command_done(struct request *request)
 {
 	struct command *c = (struct command *)request;
 	struct scsi_cmd *cmd = c->cmd;
-	int status = SAM_STAT_GOOD;
+	int status = set_result(cmd, request);
 
-	if (request->outcome != OUTCOME_GOOD) {
-		set_sense(cmd, request);
-		status = SAM_STAT_CHECK_CONDITION;
-	}
 	if (request->outcome != OUTCOME_GOOD || request->op != REQUEST_WRITE)
 		scrub_received(cmd, request);
 	if (c->claimed)
 		range_release(&crypt_lun(cmd->dev)->ranges, &c->claim);
 	volume_put(request->volume);
+	free(request->extents);
 	free(c);
 	target_cmd_io_done(cmd, status);
 }
@@ -104,8 +125,10 @@ static int start(const struct command *prepared, enum outcome out)
 {
 	struct command *c = malloc(sizeof(*c));
 
-	if (!c)
+	if (!c) {
+		free(prepared->request.extents);
 		return -ENOMEM;
+	}
 	*c = *prepared;
 	set_cmd_async(c->cmd);
 	if (c->request.volume)

@@ -10,6 +10,7 @@
 #include "tgt.h"
 
 #include "range.h"
+#include "request.h"
 #include "volume.h"
 
 /* A LUN of tgtd with bs-type crypt: tgt allocates it behind its struct scsi_lu. Main thread only. */
@@ -18,12 +19,16 @@ struct crypt_lun {
 	struct volume *volume; /* NULL: no medium */
 	struct capacity *capacity;
 	struct range_lock ranges;
+	bool made_read_only; /* tgt's readonly is set because the volume is */
 };
 
 static inline struct crypt_lun *crypt_lun(struct scsi_lu *lu)
 {
 	return (struct crypt_lun *)(void *)(lu + 1);
 }
+
+/* Ends cmd with out's sense; no data goes either way. CHECK CONDITION, for tgt. */
+int command_refuse(struct scsi_cmd *cmd, enum outcome out);
 
 /*
  * tgt's bs_cmd_submit: starts cmd, which completes later, asynchronously, with its precise sense.

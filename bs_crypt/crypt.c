@@ -32,6 +32,8 @@ static const struct known_answer {
 			0x08, 0xe7}},
 };
 
+enum { SECTOR_UNIT_BYTES = 512 }; /* what sector numbers count */
+
 enum { KAT_SECTOR = 3, KAT_SECTOR_BYTES = 512 };
 
 static void fill(uint8_t *data, size_t len)
@@ -142,8 +144,10 @@ struct crypt_context *crypt_context_new(const struct crypt_engine *engine,
 
 	if (crypt_slots() && engine->supports(cipher->id))
 		ctx = engine->context_new(cipher, key, sector_bytes);
-	if (ctx)
+	if (ctx) {
 		ctx->engine = engine;
+		ctx->sector_bytes = sector_bytes;
+	}
 	return ctx;
 }
 
@@ -168,6 +172,50 @@ int crypt_decrypt(struct crypt_context *ctx, uint8_t *data, size_t len_bytes, ui
 	int rc = ctx->engine->decrypt(ctx, slot, data, len_bytes, sector);
 
 	crypt_slot_unlock(slot);
+	return rc;
+}
+
+/* The first bytes tell at once, as a rule. */
+static bool is_zero(const uint8_t *sector, size_t len)
+{
+	uint64_t first;
+
+	memcpy(&first, sector, sizeof(first));
+	return !first && !memcmp(sector, sector + sizeof(first), len - sizeof(first));
+}
+
+/* How many of the len bytes at data are whole sectors of the same kind as the first, and which. */
+static size_t run_of_sectors(const uint8_t *data, size_t len, size_t sector_bytes, bool *zeros)
+{
+	size_t n = sector_bytes;
+
+	*zeros = is_zero(data, sector_bytes);
+	while (n < len && is_zero(data + n, sector_bytes) == *zeros)
+		n += sector_bytes;
+	return n;
+}
+
+int crypt_encrypt_sparse(
+	struct crypt_context *ctx, uint8_t *data, size_t len_bytes, uint64_t sector)
+{
+	int rc = crypt_encrypt(ctx, data, len_bytes, sector);
+
+	for (size_t at = 0; at < len_bytes && !rc; at += ctx->sector_bytes)
+		rc = is_zero(data + at, ctx->sector_bytes) ? -EIO : 0;
+	return rc;
+}
+
+int crypt_decrypt_sparse(
+	struct crypt_context *ctx, uint8_t *data, size_t len_bytes, uint64_t sector)
+{
+	int rc = 0;
+	bool zeros;
+
+	for (size_t at = 0, n; at < len_bytes && !rc; at += n) {
+		n = run_of_sectors(data + at, len_bytes - at, ctx->sector_bytes, &zeros);
+		if (!zeros)
+			rc = crypt_decrypt(ctx, data + at, n, sector + at / SECTOR_UNIT_BYTES);
+	}
 	return rc;
 }
 

@@ -31,6 +31,7 @@ struct crypt_engine;
 /* One key, expanded; begins the layout that is private to its engine. */
 struct crypt_context {
 	const struct crypt_engine *engine;
+	uint32_t sector_bytes;
 };
 
 /* A row of the engine table. Called by crypt.c alone. */
@@ -46,7 +47,7 @@ struct crypt_engine {
 	bool (*supports)(enum cipher_id id);
 	/*
 	 * Expands key (cipher->key_bytes long, not kept) for sectors of sector_bytes. The caller owns
-	 * the context and sets its engine. NULL when memory is short.
+	 * the context and sets its first members. NULL when memory is short.
 	 */
 	struct crypt_context *(*context_new)(
 		const struct cipher *cipher, const uint8_t *key, uint32_t sector_bytes);
@@ -102,6 +103,16 @@ int crypt_encrypt(struct crypt_context *ctx, uint8_t *data, size_t len_bytes, ui
 	__attribute__((warn_unused_result));
 int crypt_decrypt(struct crypt_context *ctx, uint8_t *data, size_t len_bytes, uint64_t sector)
 	__attribute__((warn_unused_result));
+
+/*
+ * The same for a store that has holes: a sector of zeros was unmapped, and is zeros decrypted, too.
+ * Encrypting what would give such a sector is refused with -EIO. There is one such plaintext for each
+ * sector, what plain crypt_decrypt() makes of zeros, and nobody meets it by chance.
+ */
+int crypt_encrypt_sparse(struct crypt_context *ctx, uint8_t *data, size_t len_bytes,
+	uint64_t sector) __attribute__((warn_unused_result));
+int crypt_decrypt_sparse(struct crypt_context *ctx, uint8_t *data, size_t len_bytes,
+	uint64_t sector) __attribute__((warn_unused_result));
 
 /* For engines: slots in use, 0 to crypt_slots() - 1, and the turn of one of them. */
 unsigned crypt_slots(void);

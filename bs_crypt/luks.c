@@ -2,7 +2,6 @@
 #include "luks.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@ enum { DIGEST_ITERATIONS_MAX = 10000 };
 struct luks {
 	struct crypt_device *device;
 	struct luks_segment segment;
+	uint32_t flags; /* CRYPT_ACTIVATE_…, kept in the header */
 };
 
 /* The library's words go nowhere: every failure is told by the caller, in one line. */
@@ -110,6 +110,8 @@ int luks_read(int fd, struct luks **luks)
 		rc = check_shape(l->device);
 	if (!rc)
 		rc = read_segment(l->device, &l->segment);
+	if (!rc)
+		rc = crypt_persistent_flags_get(l->device, CRYPT_FLAGS_ACTIVATION, &l->flags);
 	if (rc) {
 		luks_free(l);
 		return rc;
@@ -128,6 +130,21 @@ int luks_verify_key(struct luks *luks, const uint8_t *key, size_t key_bytes)
 	int rc = crypt_volume_key_verify(luks->device, (const char *)key, key_bytes);
 
 	return rc < 0 ? rc : 0;
+}
+
+bool luks_discards(const struct luks *luks)
+{
+	return luks->flags & CRYPT_ACTIVATE_ALLOW_DISCARDS;
+}
+
+int luks_set_discards(struct luks *luks)
+{
+	uint32_t flags = luks->flags | CRYPT_ACTIVATE_ALLOW_DISCARDS;
+	int rc = crypt_persistent_flags_set(luks->device, CRYPT_FLAGS_ACTIVATION, flags);
+
+	if (!rc)
+		luks->flags = flags;
+	return rc;
 }
 
 void luks_free(struct luks *luks)

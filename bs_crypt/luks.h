@@ -7,6 +7,7 @@
 #ifndef BS_CRYPT_LUKS_H
 #define BS_CRYPT_LUKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,14 @@ const struct luks_segment *luks_segment(const struct luks *luks);
 /* Whether key is the volume's, by the header's digest. 0, -EPERM if it is not, or -errno. */
 int luks_verify_key(struct luks *luks, const uint8_t *key, size_t key_bytes)
 	__attribute__((warn_unused_result));
+
+/*
+ * Whether the volume was ever used with discard=on: the standard's own persistent flag, allow-discards,
+ * which cryptsetup(8) shows and heeds. Setting it writes the header, and waits until that is durable.
+ * 0 or -errno.
+ */
+bool luks_discards(const struct luks *luks);
+int luks_set_discards(struct luks *luks) __attribute__((warn_unused_result));
 
 /* NULL is allowed. */
 void luks_free(struct luks *luks);

@@ -90,6 +90,11 @@ static int set_scrub(struct opts *o, const char *value)
 	return parse_switch(value, &o->scrub);
 }
 
+static int set_discard(struct opts *o, const char *value)
+{
+	return parse_switch(value, &o->discard);
+}
+
 static int set_client_timeout(struct opts *o, const char *value)
 {
 	long n;
@@ -113,6 +118,7 @@ static const struct option_row {
 	{"shared", "on or off", set_shared},
 	{"malloc", "on or off", set_malloc},
 	{"scrub", "on or off", set_scrub},
+	{"discard", "on or off", set_discard},
 	{"client_timeout", "0 to 86400 seconds", set_client_timeout},
 };
 
@@ -136,7 +142,7 @@ static int set_option(
 	}
 	(void)snprintf(why, n,
 		"unknown option '%.64s': known are level, keyd, threads, engine, grace, shared, "
-		"malloc, scrub, client_timeout",
+		"malloc, scrub, discard, client_timeout",
 		name);
 	return -EINVAL;
 }

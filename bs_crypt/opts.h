@@ -26,7 +26,8 @@ struct opts {
 	bool shared;                    /* other openers of the same file are allowed */
 	bool malloc;                    /* tune malloc(3), process.h */
 	bool scrub;                     /* wipe freed buffers, process.h */
-	unsigned client_timeout_s;      /* of unread data, process.h; 0: none */
+	bool discard; /* thin: UNMAP gives space back, what is unmapped reads as zeros */
+	unsigned client_timeout_s; /* of unread data, process.h; 0: none */
 };
 
 /*

@@ -4,6 +4,7 @@
 #include "command.h"
 #include "complete.h"
 #include "harden.h"
+#include "inquiry.h"
 #include "opcodes.h"
 #include "pool.h"
 #include "process.h"
@@ -107,6 +108,7 @@ static tgtadm_err crypt_init(struct scsi_lu *lu, char *bsopts)
 		join_pool(crypt_lun(lu)))
 		return TGTADM_INVALID_REQUEST;
 	opcodes_mend(lu);
+	inquiry_mend(lu);
 	return TGTADM_SUCCESS;
 }
 
@@ -163,11 +165,10 @@ static int crypt_open(struct scsi_lu *lu, char *path, int *fd, uint64_t *size)
 		lun->capacity = NULL;
 		return rc;
 	}
-	*fd = -1; /* tgt itself reads no ciphertext: GET LBA STATUS then calls every block mapped */
+	*fd = -1; /* tgt itself reads no ciphertext */
 	*size = volume_size_bytes(lun->volume);
 	take_identity(lu, volume_uuid(lun->volume));
-	if (volume_read_only(lun->volume))
-		lu->attrs.readonly = 1;
+	inquiry_refresh(lu);
 	if (!lu->attrs.no_auto_lbppbe)
 		update_lbppbe(lu, (int)volume_io_bytes(lun->volume));
 	return 0;

@@ -15,6 +15,7 @@ enum {
 	CHUNK_BYTES = 128 * 1024,      /* what stays in a CPU's cache between copying and cipher */
 	SCRATCH_BYTES = 256 * 1024,    /* what a worker holds beside the initiator's buffer */
 	SLICE_BYTES = 4 * 1024 * 1024, /* of long operations, before others get the worker */
+	UNMAP_BYTES_MAX = 1024 * 1024 * 1024, /* between two looks at the volume's state */
 	SECTOR_BYTES_MAX = 4096,
 
 	/* What the main thread does itself, */
@@ -37,6 +38,11 @@ static enum outcome crypt_outcome(int rc)
 	default:
 		return OUTCOME_INTERNAL;
 	}
+}
+
+enum outcome request_status(struct volume *volume)
+{
+	return crypt_outcome(volume_status(volume));
 }
 
 static enum outcome write_outcome(int rc)
@@ -277,6 +283,19 @@ static void slice_done(struct request_piece *p, uint64_t slice)
 	p->len_bytes -= slice;
 }
 
+/* Bytes from the medium, from byte at of the request, with what the initiator says is there. */
+static enum outcome compare(struct request *req, uint64_t at, const uint8_t *stored, uint64_t len)
+{
+	uint64_t step = req->op == REQUEST_VERIFY_SAME ? volume_sector_bytes(req->volume) : len;
+
+	for (uint64_t done = 0; done < len; done += step) {
+		const uint8_t *said = req->data + (req->op == REQUEST_VERIFY_SAME ? 0 : at);
+		if (memcmp(stored + done, said, step))
+			return miscompare(req, at + done, stored + done, said);
+	}
+	return OUTCOME_GOOD;
+}
+
 static enum outcome run_verify(struct request_piece *p)
 {
 	struct request *req = p->request;
@@ -290,8 +309,8 @@ static enum outcome run_verify(struct request_piece *p)
 		uint64_t at = p->first_byte + done;
 		n = slice - done < SCRATCH_BYTES ? slice - done : SCRATCH_BYTES;
 		out = read_sectors(req, stored, round_up(n, volume_sector_bytes(req->volume)), at);
-		if (out == OUTCOME_GOOD && req->data && memcmp(stored, req->data + at, n))
-			out = miscompare(req, at, stored, req->data + at);
+		if (out == OUTCOME_GOOD && req->data)
+			out = compare(req, at, stored, n);
 	}
 	scratch_free(stored, SCRATCH_BYTES);
 	slice_done(p, slice);
@@ -383,6 +402,48 @@ static enum outcome run_write_same(struct request_piece *p)
 	return out;
 }
 
+/* Not a moment longer than the volume is ready: what is destroyed or suspended stands still. */
+static enum outcome unmap(struct request *req, const struct extent *extent)
+{
+	enum outcome out = OUTCOME_GOOD;
+
+	for (uint64_t done = 0, n; done < extent->len_bytes && out == OUTCOME_GOOD; done += n) {
+		n = extent->len_bytes - done;
+		n = n < UNMAP_BYTES_MAX ? n : UNMAP_BYTES_MAX;
+		out = request_status(req->volume);
+		if (out == OUTCOME_GOOD)
+			out = write_outcome(
+				volume_discard(req->volume, n, extent->first_byte + done));
+	}
+	return out;
+}
+
+static enum outcome run_unmap(struct request_piece *p)
+{
+	struct request *req = p->request;
+	const struct extent whole = {.first_byte = req->offset_bytes, .len_bytes = req->len_bytes};
+	const struct extent *extents = req->extents ? req->extents : &whole;
+	unsigned count = req->extents ? req->extent_count : 1;
+	enum outcome out = OUTCOME_GOOD;
+
+	pool_wait_begin();
+	for (unsigned i = 0; i < count && out == OUTCOME_GOOD; i++)
+		out = unmap(req, &extents[i]);
+	pool_wait_end();
+	return req->durable && out == OUTCOME_GOOD ? run_flush(p) : out;
+}
+
+static enum outcome run_map(struct request_piece *p)
+{
+	struct request *req = p->request;
+
+	pool_wait_begin();
+	int rc = provision_map(req->volume, req->offset_bytes, req->extents, req->extent_count,
+		&req->extent_count);
+	pool_wait_end();
+	return rc ? OUTCOME_READ_ERROR : OUTCOME_GOOD;
+}
+
 static enum outcome run_prefetch(struct request_piece *p)
 {
 	struct request *req = p->request;
@@ -402,9 +463,12 @@ static const struct {
 	[REQUEST_WRITE] = {run_write, true, false},
 	[REQUEST_WRITE_VERIFY] = {run_write, true, false},
 	[REQUEST_VERIFY] = {run_verify, true, true},
+	[REQUEST_VERIFY_SAME] = {run_verify, true, true},
 	[REQUEST_COMPARE_WRITE] = {run_compare_write, false, false},
 	[REQUEST_OR_WRITE] = {run_or_write, true, false},
 	[REQUEST_WRITE_SAME] = {run_write_same, true, true},
+	[REQUEST_UNMAP] = {run_unmap, false, false},
+	[REQUEST_MAP] = {run_map, false, false},
 	[REQUEST_FLUSH] = {run_flush, false, false},
 	[REQUEST_PREFETCH] = {run_prefetch, false, false},
 };
@@ -538,7 +602,7 @@ static unsigned get_pieces(struct request *req, unsigned count)
 
 void request_start(struct request *request)
 {
-	enum outcome out = crypt_outcome(volume_status(request->volume));
+	enum outcome out = request_status(request->volume);
 	uint64_t piece_bytes;
 	bool has_work = request->len_bytes || request->op == REQUEST_FLUSH;
 

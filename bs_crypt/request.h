@@ -19,6 +19,7 @@
 
 #include "complete.h"
 #include "pool.h"
+#include "provision.h"
 #include "volume.h"
 
 enum request_op {
@@ -26,9 +27,12 @@ enum request_op {
 	REQUEST_WRITE,
 	REQUEST_WRITE_VERIFY,  /* writes, reads back from the store, compares */
 	REQUEST_VERIFY,        /* compares the medium with data; with NULL only reads it */
+	REQUEST_VERIFY_SAME,   /* compares each sector with data, which is one */
 	REQUEST_COMPARE_WRITE, /* data: len_bytes to compare, then len_bytes to write */
 	REQUEST_OR_WRITE,
 	REQUEST_WRITE_SAME, /* data: one sector, or NULL for zeros */
+	REQUEST_UNMAP,      /* extents, or the whole range when there is none */
+	REQUEST_MAP,        /* what is mapped from offset_bytes on, into extents */
 	REQUEST_FLUSH,
 	REQUEST_PREFETCH,
 };
@@ -50,6 +54,9 @@ enum outcome {
 	OUTCOME_INVALID_OPCODE,
 	OUTCOME_LBA_RANGE,
 	OUTCOME_PARAMETER_LENGTH,
+	OUTCOME_INVALID_PARAMETER,
+	OUTCOME_WRITE_PROTECTED,
+	OUTCOME_NO_MEDIUM,
 	OUTCOME_COUNT,
 };
 
@@ -71,6 +78,9 @@ struct request {
 	uint8_t *data;         /* the initiator's; writes leave ciphertext in it */
 	bool durable; /* writes: on the medium first (FUA, or write cache off); reads: FUA */
 	enum request_stamp stamp;
+	struct extent
+		*extents; /* UNMAP: within the range; MAP: room for extent_count, then so many */
+	unsigned extent_count;
 	void (*done)(struct request *request); /* on the main thread */
 
 	/* The result, valid in done. */
@@ -98,6 +108,9 @@ bool request_now(struct request *request) __attribute__((warn_unused_result));
  * data until then, and holds a claim on the range (range.h). Main thread only.
  */
 void request_start(struct request *request);
+
+/* What every request on the volume would end with now, before any work: GOOD, NOT_READY, NO_ACCESS. */
+enum outcome request_status(struct volume *volume);
 
 /* Completes a request with outcome without any work, as request_start() does. */
 void request_fail(struct request *request, enum outcome outcome);

@@ -16,9 +16,10 @@ struct store;
 
 struct store_flags {
 	bool read_only;
-	bool shared; /* other openers of the same store are allowed, if they share, too */
-	bool sync;   /* every write is durable when it returns, as O_DSYNC */
-	bool direct; /* past the page cache, as O_DIRECT */
+	bool shared;  /* other openers of the same store are allowed, if they share, too */
+	bool sync;    /* every write is durable when it returns, as O_DSYNC */
+	bool direct;  /* past the page cache, as O_DIRECT */
+	bool discard; /* store_discard() will be asked for */
 };
 
 struct store_ops {
@@ -30,6 +31,9 @@ struct store_ops {
 	int (*flush)(struct store *s);
 	int (*prefetch)(struct store *s, uint64_t len, uint64_t offset);
 	int (*measure)(struct store *s);
+	bool (*discards)(struct store *s);
+	int (*discard)(struct store *s, uint64_t len, uint64_t offset);
+	int (*map)(struct store *s, uint64_t offset, uint64_t *end, bool *hole);
 	void (*close)(struct store *s);
 };
 
@@ -39,7 +43,8 @@ struct store {
 	uint32_t io_bytes;   /* preferred transfer size, for the LUN's physical block exponent */
 	/* What transfers must be multiples of, in place, length and memory: 1, or O_DIRECT's demand. */
 	uint32_t align_bytes;
-	int fd; /* to read the LUKS2 header through */
+	uint32_t discard_bytes; /* what space is given back in; 0: not known */
+	int fd;                 /* to read the LUKS2 header through */
 };
 
 /*
@@ -107,6 +112,31 @@ static inline int store_prefetch(struct store *s, uint64_t len, uint64_t offset)
 static inline int store_measure(struct store *s)
 {
 	return s->ops->measure(s);
+}
+
+/* False when store_discard() is known to fail always: the file system or the device cannot. */
+static inline bool store_discards(struct store *s)
+{
+	return s->ops->discards(s);
+}
+
+/*
+ * Gives the range's space back as far as it fills units of the store, and makes all of it read as
+ * zeros. Offset and length are whole sectors. 0 or -errno (-ENOSPC: no room to split what is stored);
+ * after an error the range is in part as it was.
+ */
+static inline int store_discard(struct store *s, uint64_t len, uint64_t offset)
+{
+	return s->ops->discard(s, len, offset);
+}
+
+/*
+ * Whether there is a hole or data at offset, and in *end the byte where that ends, which may lie behind
+ * the end of the store. A store that cannot tell has data everywhere. 0 or -errno.
+ */
+static inline int store_map(struct store *s, uint64_t offset, uint64_t *end, bool *hole)
+{
+	return s->ops->map(s, offset, end, hole);
 }
 
 /* Closes and frees. NULL is allowed. No call may be under way. */

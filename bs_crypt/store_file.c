@@ -7,9 +7,11 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -17,8 +19,10 @@
 struct file_store {
 	struct store store;
 	bool sync;
-	bool in_memory;          /* tmpfs: nothing below could be waited for */
-	atomic_bool no_read_now; /* the file system cannot tell whether it would wait */
+	bool discards;
+	uint32_t punch_align_bytes; /* of what fallocate(2) takes: 1, or a device's logical block */
+	bool in_memory;             /* tmpfs: nothing below could be waited for */
+	atomic_bool no_read_now;    /* the file system cannot tell whether it would wait */
 	atomic_bool no_write_now;
 	atomic_bool flush_failed; /* sticky until the store is reopened */
 };
@@ -140,6 +144,65 @@ static int file_prefetch(struct store *s, uint64_t len, uint64_t offset)
 	return -posix_fadvise(s->fd, (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
 }
 
+static int punch(struct file_store *f, uint64_t len, uint64_t offset)
+{
+	while (len && fallocate(f->store.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      (off_t)offset, (off_t)len)) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+static int write_zeros(struct store *s, uint64_t len, uint64_t offset)
+{
+	static const uint8_t zeros[4096] __attribute__((aligned(4096)));
+	int rc = 0;
+
+	for (uint64_t n; len && !rc; len -= n, offset += n) {
+		n = len < sizeof(zeros) ? len : sizeof(zeros);
+		rc = file_write(s, zeros, (size_t)n, offset, false);
+	}
+	return rc;
+}
+
+static bool file_discards(struct store *s)
+{
+	return file_of(s)->discards;
+}
+
+/*
+ * What fills no block of a device at either end is overwritten with zeros. fallocate(2) makes zeros of
+ * all the rest or fails: of a file's partial blocks, and on a device, where a discard alone
+ * (BLKDISCARD) would promise nothing.
+ */
+static int file_discard(struct store *s, uint64_t len, uint64_t offset)
+{
+	struct file_store *f = file_of(s);
+	uint64_t align = f->punch_align_bytes, end = offset + len;
+	uint64_t first = (offset + align - 1) / align * align, last = end / align * align;
+
+	if (first >= last)
+		first = last = end;
+	int rc = write_zeros(s, first - offset, offset);
+	if (!rc)
+		rc = punch(f, last - first, first);
+	if (!rc)
+		rc = write_zeros(s, end - last, last);
+	return !rc && f->sync ? file_flush(s) : rc;
+}
+
+static int file_map(struct store *s, uint64_t offset, uint64_t *end, bool *hole)
+{
+	off_t at = lseek(s->fd, (off_t)offset, SEEK_DATA);
+
+	*hole = at > (off_t)offset || (at < 0 && errno == ENXIO); /* ENXIO: no data up to the end */
+	if (!*hole && at >= 0)
+		at = lseek(s->fd, (off_t)offset, SEEK_HOLE);
+	*end = at < 0 ? UINT64_MAX : (uint64_t)at;
+	return at < 0 && errno != ENXIO && errno != EINVAL ? -errno : 0; /* EINVAL: cannot tell */
+}
+
 static void file_close(struct store *s)
 {
 	(void)close(s->fd);
@@ -171,6 +234,9 @@ static const struct store_ops file_ops = {
 	.flush = file_flush,
 	.prefetch = file_prefetch,
 	.measure = measure,
+	.discards = file_discards,
+	.discard = file_discard,
+	.map = file_map,
 	.close = file_close,
 };
 
@@ -224,6 +290,60 @@ static int find_nature(struct file_store *f, bool direct)
 	return st.stx_mask & STATX_DIOALIGN && f->store.align_bytes ? 0 : -EOPNOTSUPP;
 }
 
+/* sysfs' word for a device, or for the disk that a partition belongs to; 0 when it says none. */
+static unsigned long long queue_limit(dev_t device, const char *name)
+{
+	static const char *const folders[] = {"queue", "../queue"};
+	unsigned long long limit = 0;
+	char path[96];
+
+	for (size_t i = 0; i < 2 && !limit; i++) {
+		(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/%s", major(device),
+			minor(device), folders[i], name);
+		FILE *file = fopen(path, "re");
+		if (!file)
+			continue;
+		if (fscanf(file, "%llu", &limit) != 1)
+			limit = 0;
+		(void)fclose(file);
+	}
+	return limit;
+}
+
+/* A file system that knows holes says so of one behind the end of the file, where none is made. */
+static int find_discard_of_file(struct file_store *f, const struct stat *st)
+{
+	f->punch_align_bytes = 1;
+	f->store.discard_bytes = (uint32_t)st->st_blksize;
+	f->discards = !punch(f, (uint64_t)st->st_blksize, f->store.size_bytes);
+	return 0;
+}
+
+static int find_discard_of_device(struct file_store *f, const struct stat *st)
+{
+	int block_bytes;
+
+	if (ioctl(f->store.fd, BLKSSZGET, &block_bytes))
+		return -errno;
+	f->punch_align_bytes = (uint32_t)block_bytes;
+	f->store.discard_bytes = (uint32_t)queue_limit(st->st_rdev, "discard_granularity");
+	f->discards = queue_limit(st->st_rdev, "write_zeroes_max_bytes") > 0;
+	return 0;
+}
+
+/* Whether space can be given back, and how. */
+static int find_discard(struct file_store *f, struct store_flags flags)
+{
+	struct stat st;
+
+	f->punch_align_bytes = 1;
+	if (!flags.discard || flags.read_only)
+		return 0;
+	if (fstat(f->store.fd, &st))
+		return -errno;
+	return S_ISREG(st.st_mode) ? find_discard_of_file(f, &st) : find_discard_of_device(f, &st);
+}
+
 /*
  * An open-file-description lock (fcntl(2)), which belongs to this opener and not to the process:
  * a second LUN of the same tgtd is a second opener too. Openers that share hold it together; one that
@@ -263,6 +383,8 @@ int store_open_file(const char *path, struct store_flags flags, struct store **s
 		rc = find_nature(f, flags.direct);
 	if (!rc)
 		rc = lock_file(f->store.fd, flags);
+	if (!rc)
+		rc = find_discard(f, flags);
 	if (!rc) {
 		*store = &f->store;
 		return 0;

@@ -32,6 +32,12 @@
 #pragma weak sense_data_build
 #pragma weak sense_data_build_with_info
 #pragma weak find_mode_page
+#pragma weak device_reserved
+#pragma weak spc_access_check
+#pragma weak spc_illegal_op
+#pragma weak spc_test_unit
+#pragma weak ua_sense_add_it_nexus
+#pragma weak ua_sense_clear
 #pragma weak update_lbppbe
 #pragma weak ua_sense_clear
 #pragma weak ua_sense_add_other_it_nexus

@@ -218,8 +218,10 @@ int volume_key_apply(
 
 static int open_store(struct volume *vol, struct volume_flags how, char *why, size_t n)
 {
-	struct store_flags flags = {
-		.shared = vol->opts.shared, .sync = how.sync, .direct = how.direct};
+	struct store_flags flags = {.shared = vol->opts.shared,
+		.sync = how.sync,
+		.direct = how.direct,
+		.discard = vol->opts.discard};
 	int rc = store_open_file(vol->path, flags, &vol->store);
 
 	if (rc == -EACCES || rc == -EROFS) {
@@ -290,6 +292,46 @@ static int choose_engine(struct volume *vol, char *why, size_t n)
 	return rc;
 }
 
+/*
+ * A sector that was unmapped holds no ciphertext, and reads as zeros only where discard=on says so:
+ * a volume that was once used with it is not opened without. The header remembers. Other openers, who
+ * may not have it on, are kept out while that begins.
+ */
+static int check_discard(struct volume *vol, char *why, size_t n)
+{
+	bool used = luks_discards(vol->luks);
+
+	if (vol->opts.discard ? vol->read_only : !used)
+		return 0; /* of a read-only store nothing is unmapped */
+	if (!vol->opts.discard)
+		(void)snprintf(why, n,
+			"was used with discard=on, and what was unmapped would not read as zeros "
+			"without it: add discard=on");
+	else if (!store_discards(vol->store))
+		(void)snprintf(why, n,
+			"its file system or device cannot give space back: leave discard=on out");
+	else if (vol->opts.shared && !used)
+		(void)snprintf(why, n,
+			"discard=on has to begin without other openers: open it once without "
+			"shared=on");
+	else
+		return 0;
+	return -EINVAL;
+}
+
+/* Before the first command can unmap anything. */
+static int remember_discard(struct volume *vol, char *why, size_t n)
+{
+	if (!vol->opts.discard || vol->read_only || luks_discards(vol->luks))
+		return 0;
+	int rc = luks_set_discards(vol->luks);
+	if (rc)
+		(void)snprintf(why, n,
+			"cannot note discard=on in the LUKS2 header (%s): leave it out",
+			strerror(-rc));
+	return rc;
+}
+
 static int volume_new(const char *path, const struct opts *opts, struct volume **volume)
 {
 	struct volume *vol = calloc(1, sizeof(*vol));
@@ -329,9 +371,13 @@ int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes,
 	if (!rc)
 		rc = open_header(vol, block_bytes, why, why_bytes);
 	if (!rc)
+		rc = check_discard(vol, why, why_bytes);
+	if (!rc)
 		rc = choose_engine(vol, why, why_bytes);
 	if (!rc)
 		rc = keysession_join(vol, &vol->member, why, why_bytes);
+	if (!rc)
+		rc = remember_discard(vol, why, why_bytes);
 	if (rc) {
 		volume_close(vol);
 		return rc;
@@ -411,12 +457,14 @@ static int crypt_locked(
 
 int volume_encrypt(struct volume *vol, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
 {
-	return crypt_locked(vol, crypt_encrypt, data, len_bytes, offset_bytes);
+	return crypt_locked(vol, vol->opts.discard ? crypt_encrypt_sparse : crypt_encrypt, data,
+		len_bytes, offset_bytes);
 }
 
 int volume_decrypt(struct volume *vol, uint8_t *data, size_t len_bytes, uint64_t offset_bytes)
 {
-	return crypt_locked(vol, crypt_decrypt, data, len_bytes, offset_bytes);
+	return crypt_locked(vol, vol->opts.discard ? crypt_decrypt_sparse : crypt_decrypt, data,
+		len_bytes, offset_bytes);
 }
 
 static uint64_t store_offset(const struct volume *vol, uint64_t offset_bytes)
@@ -460,6 +508,24 @@ int volume_prefetch(struct volume *vol, uint64_t len_bytes, uint64_t offset_byte
 	return store_prefetch(vol->store, len_bytes, store_offset(vol, offset_bytes));
 }
 
+int volume_discard(struct volume *vol, uint64_t len_bytes, uint64_t offset_bytes)
+{
+	return store_discard(vol->store, len_bytes, store_offset(vol, offset_bytes));
+}
+
+int volume_map(struct volume *vol, uint64_t offset_bytes, uint64_t *end_bytes, bool *hole)
+{
+	uint64_t end = UINT64_MAX;
+	int rc = 0;
+
+	*hole = false;
+	if (vol->opts.discard)
+		rc = store_map(vol->store, store_offset(vol, offset_bytes), &end, hole);
+	end -= store_offset(vol, 0);
+	*end_bytes = end < vol->size_bytes ? end : vol->size_bytes;
+	return rc;
+}
+
 uint64_t volume_size_bytes(const struct volume *vol)
 {
 	return vol->size_bytes;
@@ -499,6 +565,16 @@ uint32_t volume_io_bytes(const struct volume *vol)
 bool volume_read_only(const struct volume *vol)
 {
 	return vol->read_only;
+}
+
+bool volume_discards(const struct volume *vol)
+{
+	return vol->opts.discard;
+}
+
+uint32_t volume_discard_bytes(const struct volume *vol)
+{
+	return vol->store->discard_bytes;
 }
 
 bool volume_encrypts_fast(const struct volume *vol)

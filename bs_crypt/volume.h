@@ -80,7 +80,9 @@ bool volume_grows(const struct volume *vol);
 uint32_t volume_sector_bytes(const struct volume *vol);
 uint32_t volume_io_bytes(const struct volume *vol); /* the store's preferred transfer size */
 bool volume_read_only(const struct volume *vol);
-bool volume_encrypts_fast(const struct volume *vol); /* crypt.h, side_by_side */
+bool volume_discards(const struct volume *vol);          /* opened with discard=on */
+uint32_t volume_discard_bytes(const struct volume *vol); /* store.h, discard_bytes */
+bool volume_encrypts_fast(const struct volume *vol);     /* crypt.h, side_by_side */
 
 /*
  * Data calls. offset_bytes counts from the first byte of the LUN; offset and length are whole
@@ -106,6 +108,11 @@ int volume_write_now(struct volume *vol, const void *data, size_t len_bytes, uin
 	__attribute__((warn_unused_result));
 int volume_flush(struct volume *vol) __attribute__((warn_unused_result));
 int volume_prefetch(struct volume *vol, uint64_t len_bytes, uint64_t offset_bytes)
+	__attribute__((warn_unused_result));
+int volume_discard(struct volume *vol, uint64_t len_bytes, uint64_t offset_bytes)
+	__attribute__((warn_unused_result));
+/* Without discard=on all is data. *end_bytes counts from the first byte of the LUN, too, and is not behind its last. */
+int volume_map(struct volume *vol, uint64_t offset_bytes, uint64_t *end_bytes, bool *hole)
 	__attribute__((warn_unused_result));
 
 /*

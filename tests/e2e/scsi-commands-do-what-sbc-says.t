@@ -2,26 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Every command of the LUN (SBC-4 chapter 5), its effect checked by reading back, for both block sizes.
 . "$(dirname "$0")/../lib.sh"
-
-beX() { printf "%0$(($1 * 2))x" "$2"; } # BYTES VALUE
-
-# A CDB of OPCODE by its size: FLAGS (byte 1), LBA, BLOCKS.
-cdb() { # OPCODE FLAGS LBA BLOCKS
-	case $1 in
-	0[8a]) echo "$1$(beX 3 "$3")$(beX 1 $(($4 % 256)))00" ;;
-	[2345]?) echo "$1$2$(beX 4 "$3")00$(beX 2 "$4")00" ;;
-	a[0-9a-f]) echo "$1$2$(beX 4 "$3")$(beX 4 "$4")0000" ;;
-	89) echo "$1$2$(beX 8 "$3")000000$(beX 1 "$4")0000" ;;
-	*) echo "$1$2$(beX 8 "$3")$(beX 4 "$4")0000" ;;
-	esac
-}
-
-send() { io cdb "$u" "$@" 2>&1; } # CDB [--in N | --out FILE]
-
-data_is() { # NAME LBA BLOCKS FILE: read by READ (16)
-	io read "$u" "$2" "$3" >"$STATE/back"
-	same "$1" "$STATE/back" "$4"
-}
+. "$(dirname "$0")/../cdb.sh"
 
 both_ways() { # NAME WRITE-OPCODE READ-OPCODE LBA
 	local n=5
@@ -36,6 +17,10 @@ verifies() { # NAME OPCODE
 	is "VERIFY$1 of equal data" "$(send "$(cdb "$2" 02 200 4)" --out "$STATE/four")" "status 00"
 	like "VERIFY$1 of other data" "$(send "$(cdb "$2" 02 200 4)" --out "$STATE/other")" '^status 02 sense 0e/1d/00'
 	is "VERIFY$1 of the medium only" "$(send "$(cdb "$2" 00 200 4)")" "status 00"
+	like "VERIFY$1 of one block against many that differ" "$(send "$(cdb "$2" 06 200 4)" --out "$STATE/block")" '^status 02 sense 0e/1d/00'
+	like "VERIFY$1 with the reserved BYTCHK" "$(send "$(cdb "$2" 04 200 4)" --out "$STATE/four")" 'sense 05/24/00'
+	is "VERIFY$1 of no block" "$(send "$(cdb "$2" 00 200 0)")" "status 00"
+	is "VERIFY$1 of the last block" "$(send "$(cdb "$2" 00 "$end" 1)")" "status 00"
 	like "VERIFY$1 past the end" "$(send "$(cdb "$2" 02 "$end" 4)" --out "$STATE/four")" 'sense 05/21/00'
 }
 
@@ -58,6 +43,9 @@ writes_the_same() { # NAME OPCODE LBA
 	data_is "WRITE SAME$1 left the block before" $(($3 - 1)) 1 "$STATE/block"
 	tail -c $bs "$STATE/around" >"$STATE/block"
 	data_is "WRITE SAME$1 left the block after" $(($3 + 40)) 1 "$STATE/block"
+	is "VERIFY (16) of one block against all" "$(send "$(cdb 8f 06 "$3" 40)" --out "$STATE/new")" "status 00"
+	like "VERIFY (16) of one block against all and one more" "$(send "$(cdb 8f 06 "$3" 41)" --out "$STATE/new")" \
+		"^status 02 sense 0e/1d/00 info $((40 * bs))( |\$)"
 	like "WRITE SAME$1 past the end" "$(send "$(cdb "$2" 00 "$end" 40)" --out "$STATE/new")" 'sense 05/21/00'
 	like "WRITE SAME$1 cannot unmap a thick LUN" "$(send "$(cdb "$2" 08 "$3" 40)" --out "$STATE/new")" 'sense 05/24/00'
 }
@@ -89,6 +77,34 @@ ors() {
 a, b = (open(p, "rb").read() for p in sys.argv[1:])
 sys.stdout.buffer.write(bytes(x | y for x, y in zip(a, b)))' "$STATE/a" "$STATE/b" >"$STATE/ored"
 	data_is "ORWRITE set the bits" 800 4 "$STATE/ored"
+}
+
+writes_zeros_without_data() { # WRITE SAME (16) with NDOB
+	io write "$u" 649 <"$STATE/around"
+	is "WRITE SAME (16) without data" "$(send "$(cdb 93 01 650 40)")" "status 00"
+	reads_zeros "writes zeros" 650 40
+	tail -c $bs "$STATE/around" >"$STATE/block"
+	data_is "and leaves the block after" 690 1 "$STATE/block"
+	like "WRITE SAME (16) without data that is there" "$(send "$(cdb 93 01 650 40)" --out "$STATE/block")" 'sense 05/24/00'
+	like "WRITE SAME (16) with data that is not there" "$(send "$(cdb 93 00 650 40)")" 'sense 05/1a/00'
+	like "WRITE SAME (16) cannot anchor" "$(send "$(cdb 93 10 650 40)" --out "$STATE/block")" 'sense 05/24/00'
+}
+
+tells_that_it_is_thick() {
+	local limits provisioning capacity
+	limits=$(page b0) provisioning=$(page b2)
+	capacity=$(send 9e100000000000000000000000200000 --in 32 | sed -n 's/^data //p')
+	is "block limits: nothing to unmap" "$(field "$limits" 20 4) $(field "$limits" 24 4) $(field "$limits" 28 4)" "0 0 0"
+	is "block limits: COMPARE AND WRITE of 128 blocks" "$(field "$limits" 5 1)" 128
+	is "provisioning: none" "$(field "$provisioning" 5 1) $(field "$provisioning" 6 1)" "0 0"
+	is "READ CAPACITY (16): not thin" "$(($(field "$capacity" 14 1) & 0xc0))" 0
+	is "GET LBA STATUS: all is mapped" "$(lba_status 100)" "100+$((end - 99)) 00"
+	like "GET LBA STATUS past the end" "$(send "9e12$(beX 8 $((end + 1)))0000100000" --in 4096)" 'sense 05/21/00'
+	like "GET LBA STATUS at 2^63" "$(send 9e128000000000000000000010000000 --in 4096)" 'sense 05/21/00'
+	like "REPORT SUPPORTED OPCODES knows no UNMAP" "$(send a30c014200000000010000000000 --in 256)" 'sense 05/24/00'
+	unlike "nor in the list" "$(send a30c0000000000000800 --in 2048)" '^data .{8}(.{16})*42000000'
+	ok "tgtadm cannot make it thin" test "$(tgt --op update --mode logicalunit --tid $tid --lun 1 --params thin_provisioning=1 2>&1)"
+	is "and it is not" "$(page b2)" "$provisioning"
 }
 
 caches() {
@@ -150,6 +166,7 @@ for bs in 512 4096; do
 	random_file "$STATE/other" $((4 * bs))
 	random_file "$STATE/big" $((400 * bs))
 	random_file "$STATE/around" $((42 * bs))
+	random_file "$STATE/block" $bs
 	io write "$u" 200 <"$STATE/four"
 	diag "blocks of $bs bytes"
 	both_ways " (6)" 0a 08 300
@@ -168,6 +185,8 @@ for bs in 512 4096; do
 	writes_and_verifies " (16)" 8e 420
 	writes_the_same " (10)" 41 500
 	writes_the_same " (16)" 93 600
+	writes_zeros_without_data
+	tells_that_it_is_thick
 	compares_and_writes
 	ors
 	caches

@@ -144,9 +144,21 @@ def luks():
 
 
 def bsopts():
-    yield "all", b"level=red;keyd=/run/keyd/keyd.sock;threads=4;engine=openssl;grace=10;shared=on;malloc=off"
+    yield "all", b"level=red;keyd=/run/keyd/keyd.sock;threads=4;engine=openssl;grace=10;shared=on;malloc=off;discard=on"
     yield "twice", b"level=red;level=blue"
     yield "odd", b";;threads=-1;=;grace;client_timeout=99999999999999999999"
+
+
+def unmap():
+    def listed(*extents):
+        described = b"".join(struct.pack(">QII", lba, blocks, 0) for lba, blocks in extents)
+        return struct.pack(">HHI", 6 + len(described), len(described), 0) + described
+    yield "none", b"\0" + listed()
+    yield "two", b"\0" + listed((0, 8), (1000, 1))
+    yield "end", b"\1" + listed((16383, 1))
+    yield "past", b"\1" + listed((0, 1), (16383, 2))
+    yield "wraps", b"\2" + listed((2**64 - 1, 2**32 - 1))
+    yield "cut", b"\3" + listed((5, 5), (6, 6))[:30]
 
 
 def args():
@@ -175,7 +187,7 @@ def export():
     yield "share", b"\2" + text + hashlib.sha256(text).hexdigest()[:8].encode() + b"\n"
 
 
-for target in (proto, server, store, config, luks, bsopts, args, export):
+for target in (proto, server, store, config, luks, bsopts, unmap, args, export):
     folder = HERE / "corpus" / target.__name__
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in target():

@@ -17,6 +17,9 @@ static const char usage_text[] =
 	"  flush URL                           SYNCHRONIZE CACHE (10)\n"
 	"  cdb URL HEX [--out FILE | --in LEN [--to FILE]]\n"
 	"                                      any command; prints status, sense and data\n"
+	"  talk URL                            in one session, for each line on stdin: HEX [FILE], "
+	"a\n"
+	"                                      command and its data-out; status, sense\n"
 	"  stress URL [--connections N] [--depth N] [--seconds S] [--size BYTES] [--slots N]\n"
 	"             [--reads PERCENT] [--flush-every WRITES] [--log FILE] [--state FILE]\n"
 	"             [--offset BYTES] [--reconnect]\n"
@@ -48,6 +51,7 @@ static const struct {
 	{"write", 3, io_write},
 	{"flush", 2, io_flush},
 	{"cdb", 3, io_cdb},
+	{"talk", 2, io_talk},
 	{"stress", 2, io_stress},
 	{"check", 2, io_check},
 	{"speed", 2, io_speed},

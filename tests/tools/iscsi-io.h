@@ -17,6 +17,7 @@ int io_read(int argc, char **argv);
 int io_write(int argc, char **argv);
 int io_flush(int argc, char **argv);
 int io_cdb(int argc, char **argv);
+int io_talk(int argc, char **argv);
 int io_stress(int argc, char **argv);
 int io_check(int argc, char **argv);
 int io_speed(int argc, char **argv);

@@ -262,3 +262,37 @@ out:
 	free(out);
 	return status;
 }
+
+/* One line of io_talk(): HEX, or HEX and a file's name. False when there was no answer. */
+static bool talk_line(struct session *s, char *line)
+{
+	const char *hex = strtok(line, " \n"), *file = strtok(NULL, " \n");
+	uint8_t cdb[SCSI_CDB_MAX_SIZE], *out = NULL;
+	struct outcome result;
+	size_t out_len = 0, cdb_len = hex ? parse_cdb(hex, cdb) : 0;
+	bool answered = false;
+
+	if (file)
+		out = load_file(file, &out_len);
+	if (cdb_len && (!file || out))
+		answered = !session_command(s, cdb, cdb_len, out, out_len, NULL, 0, &result);
+	if (answered)
+		show_outcome(&result);
+	free(out);
+	return answered && !fflush(stdout);
+}
+
+int io_talk(int argc, char **argv)
+{
+	char line[512];
+	struct session s;
+	bool goes_on = true;
+
+	(void)argc;
+	if (session_open(&s, argv[1], false))
+		return EXIT_FAILED;
+	while (goes_on && fgets(line, sizeof(line), stdin))
+		goes_on = talk_line(&s, line);
+	session_close(&s);
+	return goes_on ? EXIT_OK : EXIT_FAILED;
+}

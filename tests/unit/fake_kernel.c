@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 
 struct kernel kernel;
 unsigned now_calls, dsync_calls, other_calls;
+uint64_t punched_first, punched_bytes;
 char path[64];
 const struct store_flags plain_flags;
 
@@ -114,11 +116,27 @@ int ioctl(int fd, unsigned long op, ...)
 	va_list args;
 
 	(void)fd;
-	assert_int_equal(op, BLKGETSIZE64);
 	va_start(args, op);
-	*va_arg(args, uint64_t *) = 4096;
+	if (op == BLKSSZGET)
+		*va_arg(args, int *) = 4096;
+	else
+		*va_arg(args, uint64_t *) = 4096;
 	va_end(args);
+	assert_true(op == BLKSSZGET || op == BLKGETSIZE64);
 	return 0;
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	int (*real)(int, int, off_t, off_t);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "fallocate");
+	punched_first = (uint64_t)offset;
+	punched_bytes = (uint64_t)len;
+	assert_int_equal(mode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+	if (kernel.punch_fails)
+		errno = kernel.punch_fails;
+	return kernel.punch_fails || interrupt() ? -1 : real(fd, mode, offset, len);
 }
 
 int statx(int fd, const char *restrict name, int flags, unsigned mask, struct statx *restrict st)

@@ -19,7 +19,8 @@ struct kernel {
 	ssize_t write_fails; /* -errno of the others */
 	int read_fails;      /* errno of pread(2) */
 	size_t at_most;      /* bytes of a transfer */
-	bool interrupted;    /* the next transfer or flush, once */
+	bool interrupted;    /* the next transfer, flush or hole, once */
+	int punch_fails;     /* errno of fallocate(2) */
 	bool block_device;   /* is what the file looks like */
 	bool no_dioalign;    /* statx(2) does not know it */
 	bool no_direct;      /* statx(2) knows that it is not possible */
@@ -28,6 +29,8 @@ struct kernel {
 extern struct kernel kernel;
 extern unsigned now_calls, dsync_calls,
 	other_calls; /* preadv2(2) and pwritev2(2), by their flags */
+
+extern uint64_t punched_first, punched_bytes; /* the last hole that fallocate(2) was asked for */
 
 extern char path[64]; /* of the test's file: 8 KiB of zeros */
 extern const struct store_flags plain_flags;

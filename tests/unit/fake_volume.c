@@ -54,8 +54,16 @@ uint32_t volume_sector_bytes(const struct volume *v)
 	return SECTOR;
 }
 
+uint64_t volume_size_bytes(const struct volume *v)
+{
+	(void)v;
+	return MEDIUM_BYTES;
+}
+
 int volume_status(struct volume *v)
 {
+	if (v->status_ends_at && v->discarded_bytes >= v->status_ends_at)
+		return -EAGAIN;
 	return v->status;
 }
 
@@ -79,7 +87,7 @@ int volume_decrypt(struct volume *v, uint8_t *data, size_t len, uint64_t offset)
 	return offset + len > v->key_ends_at ? v->decrypt : 0;
 }
 
-static bool hit(const struct volume *v, size_t len, uint64_t offset)
+static bool hit(const struct volume *v, uint64_t len, uint64_t offset)
 {
 	return v->fail_at >= offset && v->fail_at < offset + len;
 }
@@ -165,6 +173,23 @@ int volume_prefetch(struct volume *v, uint64_t len, uint64_t offset)
 	v->prefetches++;
 	wait_for_device(v, CALL_PREFETCH);
 	return v->prefetch;
+}
+
+int volume_discard(struct volume *v, uint64_t len, uint64_t offset)
+{
+	if (v->discard && hit(v, len, offset))
+		return v->discard;
+	v->discarded_bytes += len;
+	for (uint64_t at = offset; at < offset + len && at < MEDIUM_BYTES; at++)
+		v->medium[at] = KEY;
+	return 0;
+}
+
+int volume_map(struct volume *v, uint64_t offset, uint64_t *end, bool *hole)
+{
+	*hole = offset >= v->hole_first && offset < v->hole_end;
+	*end = *hole ? v->hole_end : offset < v->hole_first ? v->hole_first : MEDIUM_BYTES;
+	return v->map;
 }
 
 /* The main thread's loop. */

@@ -26,7 +26,7 @@ struct volume {
 	uint8_t medium[MEDIUM_BYTES]; /* ciphertext */
 
 	/* What the calls return. Those of the store fail for this byte of the LUN, others do not. */
-	int status, encrypt, decrypt, read, write, flush, prefetch;
+	int status, encrypt, decrypt, read, write, flush, prefetch, discard, map;
 	uint64_t fail_at;
 	bool lose_writes;     /* say yes and store nothing */
 	uint64_t key_ends_at; /* encrypt and decrypt fail from this byte on */
@@ -36,6 +36,9 @@ struct volume {
 	size_t takes_at_once;  /* so many bytes of a write that has to wait are stored already */
 	bool never_writes_now; /* and says so */
 	bool encrypts_slowly;
+	uint64_t hole_first, hole_end; /* what volume_map() tells */
+	uint64_t status_ends_at;       /* status is -EAGAIN after so many bytes were discarded */
+	uint64_t discarded_bytes;
 	unsigned hangs; /* calls of these kinds do not return */
 
 	_Atomic unsigned reads, writes, durable_writes, flushes, prefetches; /* that may wait */

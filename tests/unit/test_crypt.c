@@ -319,6 +319,52 @@ static int wrong_decrypt(
 	return rc;
 }
 
+static void a_hole_reads_as_zeros_and_data_as_ever(void **state)
+{
+	enum { SECTORS = 9 };
+	static const bool holes[SECTORS] = {
+		true, false, false, true, true, false, true, false, true};
+	static uint8_t plain[SECTORS * 4096], data[SECTORS * 4096];
+	uint8_t key[64];
+	struct crypt_context *ctx;
+
+	(void)state;
+	noise(key, sizeof(key), 21);
+	for (unsigned size = 512; size <= 4096; size *= 8) {
+		for (size_t e = 0; (ctx = keyed(e, cbc, key, size)); e++) {
+			noise(plain, SECTORS * size, 22);
+			plain[size] = 0; /* a sector may begin with zeros */
+			memcpy(data, plain, SECTORS * size);
+			assert_int_equal(crypt_encrypt_sparse(ctx, data, SECTORS * size, 7), 0);
+			for (unsigned i = 0; i < SECTORS; i++) {
+				if (!holes[i])
+					continue;
+				memset(data + i * size, 0, size);
+				memset(plain + i * size, 0, size);
+			}
+			assert_int_equal(crypt_decrypt_sparse(ctx, data, SECTORS * size, 7), 0);
+			assert_memory_equal(data, plain, SECTORS * size);
+			crypt_context_free(ctx);
+		}
+	}
+}
+
+static void what_would_read_back_as_a_hole_is_refused(void **state)
+{
+	uint8_t key[64], data[3 * 512] = {0};
+	struct crypt_context *ctx;
+
+	(void)state;
+	noise(key, sizeof(key), 23);
+	for (size_t e = 0; (ctx = keyed(e, cbc, key, 512)); e++) {
+		memset(data, 0, sizeof(data));
+		assert_int_equal(crypt_decrypt(ctx, data + 512, 512, 8), 0); /* of zeros */
+		assert_int_equal(crypt_encrypt_sparse(ctx, data, sizeof(data), 7), -EIO);
+		assert_int_equal(crypt_encrypt_sparse(ctx, data, 512, 7), 0);
+		crypt_context_free(ctx);
+	}
+}
+
 static void an_engine_with_a_wrong_answer_fails_its_self_test(void **state)
 {
 	struct crypt_engine bad = crypt_openssl;
@@ -364,6 +410,8 @@ int main(void)
 		cmocka_unit_test(all_engines_write_the_same),
 		cmocka_unit_test(threads_share_a_context),
 		cmocka_unit_test(a_part_of_a_sector_is_refused),
+		cmocka_unit_test(a_hole_reads_as_zeros_and_data_as_ever),
+		cmocka_unit_test(what_would_read_back_as_a_hole_is_refused),
 		cmocka_unit_test(an_engine_with_a_wrong_answer_fails_its_self_test),
 		cmocka_unit_test(engines_are_found_by_name_or_refused),
 	};

@@ -32,6 +32,7 @@ static void nothing_given_means_the_defaults(void **state)
 	assert_int_equal(o.threads, 0);
 	assert_int_equal(o.grace_s, 300);
 	assert_true(o.malloc);
+	assert_false(o.discard);
 	assert_int_equal(o.client_timeout_s, 0);
 	assert_false(o.shared);
 	assert_int_equal(parse("", &o), 0);
@@ -61,7 +62,7 @@ static void every_option_is_taken(void **state)
 	(void)state;
 	assert_int_equal(
 		parse("level=secret;keyd=/k;threads=4;engine=openssl;grace=0;shared=on;malloc=off;"
-		      "scrub=on;client_timeout=30",
+		      "scrub=on;discard=on;client_timeout=30",
 			&o),
 		0);
 	assert_string_equal(o.level, "secret");
@@ -72,6 +73,7 @@ static void every_option_is_taken(void **state)
 	assert_true(o.shared);
 	assert_false(o.malloc);
 	assert_true(o.scrub);
+	assert_true(o.discard);
 	assert_int_equal(o.client_timeout_s, 30);
 }
 
@@ -93,6 +95,7 @@ static void what_is_wrong_is_refused_and_named(void **state)
 		{"shared=yes", "shared"},
 		{"malloc=1", "malloc"},
 		{"scrub=yes", "scrub"},
+		{"discard=yes", "discard"},
 		{"client_timeout=86401", "client_timeout"},
 		{"client_timeout=5s", "client_timeout"},
 		{"keyd=socket", "keyd"},
