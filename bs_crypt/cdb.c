@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bytes.h"
+#include "caching.h"
 
 enum {
 	CDB1_FUA = 0x08,
@@ -17,8 +18,6 @@ enum {
 	CDB1_ANCHOR = 0x01,         /* UNMAP */
 	CDB1_PBDATA = 0x04,
 	CDB1_LBDATA = 0x02,
-	CACHING_PAGE = 0x08,
-	CACHING_WCE = 0x04,
 };
 
 static uint64_t block_bytes(const struct scsi_cmd *cmd)
@@ -29,14 +28,6 @@ static uint64_t block_bytes(const struct scsi_cmd *cmd)
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
-}
-
-/* With the write cache off (WCE, SPC-4 7.5.5), every write is to be durable. */
-static bool write_cache_off(const struct scsi_cmd *cmd)
-{
-	const struct mode_pg *pg = find_mode_page(cmd->dev, CACHING_PAGE, 0);
-
-	return !pg || !(pg->mode_data[0] & CACHING_WCE);
 }
 
 /* The range that the CDB names. Lengths are recomputed in 64 bits: tgt's cmd->tl wraps at 4 GiB. */
@@ -72,7 +63,7 @@ static enum outcome decode_write(struct scsi_cmd *cmd, struct request *req)
 {
 	req->data = scsi_get_out_buffer(cmd);
 	req->len_bytes = smaller(req->len_bytes, scsi_get_out_length(cmd));
-	req->durable = (cmd->scb[0] != WRITE_6 && (cmd->scb[1] & CDB1_FUA)) || write_cache_off(cmd);
+	req->durable = (cmd->scb[0] != WRITE_6 && (cmd->scb[1] & CDB1_FUA)) || caching_off(cmd);
 	return OUTCOME_GOOD;
 }
 
@@ -155,7 +146,7 @@ static enum outcome decode_write_same(struct scsi_cmd *cmd, struct request *req)
 		return ndob ? OUTCOME_INVALID_FIELD : OUTCOME_PARAMETER_LENGTH;
 	extend_to_end(cmd, req);
 	req->data = has_data ? scsi_get_out_buffer(cmd) : NULL;
-	req->durable = write_cache_off(cmd);
+	req->durable = caching_off(cmd);
 	/* What is unmapped reads as zeros (LBPRZ): zeros need not be written. tgt refuses thick LUNs. */
 	if (cmd->scb[1] & CDB1_UNMAP && !(cmd->scb[1] & (CDB1_LBDATA | CDB1_PBDATA)) &&
 		is_zero(req->data, block_bytes(cmd)))
@@ -218,7 +209,7 @@ static enum outcome decode_unmap(struct scsi_cmd *cmd, struct request *req)
 	struct extent span = provision_span(req->extents, req->extent_count);
 	req->offset_bytes = span.first_byte;
 	req->len_bytes = span.len_bytes;
-	req->durable = write_cache_off(cmd);
+	req->durable = caching_off(cmd);
 	return parse_outcome(rc);
 }
 

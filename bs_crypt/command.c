@@ -14,6 +14,7 @@ struct command {
 	struct request request; /* first */
 	struct range_claim claim;
 	bool claimed;
+	command_flushed *flushed; /* of command_flush() */
 	struct scsi_cmd *cmd;
 };
 
@@ -90,6 +91,8 @@ static void command_done(struct request *request)
 	struct scsi_cmd *cmd = c->cmd;
 	int status = set_result(cmd, request);
 
+	if (c->flushed)
+		c->flushed(cmd, request->outcome == OUTCOME_GOOD);
 	if (request->outcome != OUTCOME_GOOD || request->op != REQUEST_WRITE)
 		scrub_received(cmd, request);
 	if (c->claimed)
@@ -158,4 +161,20 @@ int command_submit(struct scsi_cmd *cmd)
 	if (!range_free(&lun->ranges, &c.claim) || !request_now(&c.request))
 		return start(&c, OUTCOME_GOOD);
 	return c.request.outcome == OUTCOME_GOOD ? 0 : start(&c, c.request.outcome);
+}
+
+int command_flush(struct scsi_cmd *cmd, command_flushed *flushed)
+{
+	struct crypt_lun *lun = crypt_lun(cmd->dev);
+	struct command c = {.cmd = cmd, .flushed = flushed};
+
+	c.request.op = REQUEST_FLUSH;
+	c.request.volume = lun->volume;
+	c.request.done = command_done;
+	c.claim.granted = claim_granted;
+	c.claim.exclusive = true; /* all that is under way goes first */
+	c.claim.len_bytes = cmd->dev->size;
+	if (!lun->volume || !start(&c, OUTCOME_GOOD))
+		return SAM_STAT_GOOD;
+	return command_refuse(cmd, OUTCOME_INTERNAL);
 }

@@ -36,4 +36,13 @@ int command_refuse(struct scsi_cmd *cmd, enum outcome out);
  */
 int command_submit(struct scsi_cmd *cmd);
 
+typedef void command_flushed(struct scsi_cmd *cmd, bool good);
+
+/*
+ * For a command that tgt has done: waits until all that is under way on the LUN has ended, flushes, calls
+ * flushed (NULL: nothing) and answers. GOOD when that comes later, or there is no volume; CHECK CONDITION,
+ * with sense, when it cannot be begun.
+ */
+int command_flush(struct scsi_cmd *cmd, command_flushed *flushed);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "opcodes.h"
 
+#include "caching.h"
 #include "cdb.h"
 #include "command.h"
 
@@ -79,6 +80,16 @@ static int mode_sense(int host_no, struct scsi_cmd *cmd)
 {
 	return device_reserved(cmd) ? SAM_STAT_RESERVATION_CONFLICT
 				    : tgt_perform[cmd->scb[0]](host_no, cmd);
+}
+
+static int mode_select(int host_no, struct scsi_cmd *cmd)
+{
+	return caching_mode_select(host_no, cmd, tgt_perform[cmd->scb[0]]);
+}
+
+static int start_stop(int host_no, struct scsi_cmd *cmd)
+{
+	return caching_start_stop(host_no, cmd, tgt_perform[cmd->scb[0]]);
 }
 
 /*
@@ -178,6 +189,9 @@ static const struct mend {
 	{TEST_UNIT_READY, 0, 0, test_unit_ready},
 	{MODE_SENSE, 0, WRITE_CONFLICTS, mode_sense},
 	{MODE_SENSE_10, 0, WRITE_CONFLICTS, mode_sense},
+	{MODE_SELECT, 0, WRITE_CONFLICTS, mode_select},
+	{MODE_SELECT_10, 0, WRITE_CONFLICTS, mode_select},
+	{START_STOP, 0, PR_SPECIAL, start_stop},
 	{PERSISTENT_RESERVE_OUT, 0, 0, reserve_out},
 	{COMPARE_AND_WRITE, WRITE_16, WRITE_CONFLICTS, NULL},
 	{ORWRITE_16, ORWRITE_16, WRITE_CONFLICTS, NULL},

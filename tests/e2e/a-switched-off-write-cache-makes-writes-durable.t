@@ -21,7 +21,17 @@ page[0] &= 0x3f
 page[2] &= ~4
 sys.stdout.buffer.write(bytes(4) + page)
 PYTHON
-like "WCE is switched off" "$(io cdb "$u" 151000001800 --out "$STATE/select")" "status 00"
+select_cdb() { io cdb "$u" 151000001800 --out "$STATE/select"; }
+wce() { # as MODE SENSE (6) has it: on or off
+	io cdb "$u" 1a0808001800 --in 24 --to "$STATE/page" >/dev/null
+	[ $((0x$(tail -c +7 "$STATE/page" | head -c 1 | hex) & 4)) = 0 ] && echo off || echo on
+}
+keyadm level suspend l >/dev/null
+like "MODE SELECT fails where nothing can be flushed" "$(select_cdb)" "sense 02/04/01"
+is "and leaves the cache on" "$(wce)" on
+keyadm level resume l >/dev/null
+like "WCE is switched off" "$(select_cdb)" "status 00"
+is "and stays so" "$(wce)" off
 is "then every write is" "$(durable_writes write_cdb 2a000000000000000100)" 1
 
 done_testing
