@@ -128,7 +128,7 @@ $(BUILD)/man/%: docs/man/%.scd
 # ---- Tests ---------------------------------------------------------------------------------------
 
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_*.c))
-TOOLS := $(addprefix $(OUT)/tests/, iscsi-io memscan unseal iscsi-load intruder.so)
+TOOLS := $(addprefix $(OUT)/tests/, iscsi-io memscan unseal iscsi-load intruder.so hang)
 BENCH_TOOLS := $(OUT)/tests/cipher-speed $(OUT)/tests/slow-file
 
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
@@ -173,6 +173,25 @@ $(OUT)/tests/intruder.so: $(call pic,tests/tools/intruder.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -shared $(ALL_LDFLAGS) -o $@ $^
 
+# ---- Faults of the store, power cuts: a library in tgtd, and who knows what must come of it --------
+
+FAULT_TOOLS := $(addprefix $(OUT)/tests/, faulty.so sweep oracle)
+$(OUT)/tests/faulty.so: $(call pic,tests/fault/faulty.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared $(ALL_LDFLAGS) -o $@ $^
+
+$(OUT)/tests/sweep: $(call pie,$(addprefix tests/fault/,sweep.c commands.c model.c control.c caching.c) tests/tools/session.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi
+
+$(OUT)/tests/hang: $(call pie,$(addprefix tests/fault/,hang.c control.c caching.c) tests/tools/session.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi
+
+$(OUT)/tests/oracle: $(call pie,tests/fault/oracle.c tests/fault/essiv.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
 LOAD_SRC := $(filter-out tests/bench/cipher_speed.c tests/bench/slow_file.c,$(wildcard tests/bench/*.c)) tests/tools/session.c
 $(OUT)/tests/iscsi-load: $(call pie,$(LOAD_SRC))
 	@mkdir -p $(@D)
@@ -186,7 +205,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest conformance test test-unit test-model test-e2e test-conformance test-guest test-guest-long test-crash test-residue test-linear
+.PHONY: run demo bench bench-guest conformance test $(addprefix test-,unit model e2e conformance guest guest-long crash residue linear fault)
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -218,6 +237,10 @@ test-crash: all
 # Writes docs/CONFORMANCE.md anew, which test-conformance compares with.
 conformance: all $(TOOLS)
 	BUILD=$(OUT) bash tests/conformance/report.sh
+
+# FAULTS=30000 SEED=n: more of them, the same again.
+test-fault: test-%: all $(TOOLS) $(FAULT_TOOLS)
+	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
 # Needs nothing that is built.
 test-model:
@@ -303,7 +326,8 @@ format:
 lint: $(TGT_SRC)/version
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
-		--suppress=missingIncludeSystem -D__GNUC__ $(INCLUDES) bs_crypt keyd tests/tools tests/bench
+		--suppress=missingIncludeSystem -D__GNUC__ $(INCLUDES) bs_crypt keyd tests/tools tests/bench \
+		tests/fault
 	shellcheck -x $(SH_FILES)
 
 clean:

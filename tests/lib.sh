@@ -218,11 +218,11 @@ keyadm_as() { # UID ARGUMENTS...
 
 declare -A LOAD_PID
 
-load_start() { # NAME URL [stress's options]: in the background, log and state in $STATE
+load_start() { # NAME URL [stress's options]: in the background, for LOAD_SECONDS; log and state in $STATE
 	local name=$1
 	shift
 	rm -f "$STATE/$name.ops"
-	setpriv --pdeathsig KILL "$BUILD/tests/iscsi-io" stress "$@" --seconds 60 \
+	setpriv --pdeathsig KILL "$BUILD/tests/iscsi-io" stress "$@" --seconds "${LOAD_SECONDS:-60}" \
 		--log "$STATE/$name.ops" --state "$STATE/$name.state" >"$STATE/$name.report" \
 		2>"$STATE/$name.load.log" &
 	LOAD_PID[$name]=$!

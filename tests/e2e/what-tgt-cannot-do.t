@@ -60,8 +60,20 @@ if [ -e /dev/fuse ] && touch "$STATE/disk" && truncate -s 32M "$STATE/slow.img";
 	kill -CONT "$(<"$STATE/nbdkit.pid")"
 	wait $reading
 	ok "when the command is done it is" wait_for 10 lun_delete 3 1
+
+	limit "Aborting twice makes tgt forget the first time"
+	tgt --op new --mode logicalunit --tid 3 --lun 1 --backing-store "$STATE/disk" --bstype rdwr
+	kill -STOP "$(<"$STATE/nbdkit.pid")"
+	"$BUILD/tests/hang" "$(url 3 1)" >"$STATE/aborted" 2>&1 &
+	aborting=$!
+	wait_for 20 grep -q asked "$STATE/aborted"
+	kill -CONT "$(<"$STATE/nbdkit.pid")"
+	wait $aborting
+	is "of ABORT TASK and LOGICAL UNIT RESET for one command the first has no answer" \
+		"$(sed -n 's/.*goes on: //p' "$STATE/aborted" | paste -sd,)" "ok,response 0,waits"
 else
 	skip "a LUN whose disk hangs" "no FUSE on this machine"
+	limits+=("Aborting twice makes tgt forget the first time")
 fi
 
 limit "Nobody is told that a LUN was replaced"
