@@ -175,7 +175,7 @@ $(OUT)/tests/intruder.so: $(call pic,tests/tools/intruder.c)
 
 # ---- Faults of the store, power cuts: a library in tgtd, and who knows what must come of it --------
 
-FAULT_TOOLS := $(addprefix $(OUT)/tests/, faulty.so sweep oracle)
+FAULT_TOOLS := $(addprefix $(OUT)/tests/, faulty.so sweep oracle writers cuts)
 $(OUT)/tests/faulty.so: $(call pic,tests/fault/faulty.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -shared $(ALL_LDFLAGS) -o $@ $^
@@ -187,6 +187,15 @@ $(OUT)/tests/sweep: $(call pie,$(addprefix tests/fault/,sweep.c commands.c model
 $(OUT)/tests/hang: $(call pie,$(addprefix tests/fault/,hang.c control.c caching.c) tests/tools/session.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi
+
+$(OUT)/tests/writers: $(call pie,tests/powercut/writers.c $(addprefix tests/fault/,control.c caching.c) \
+	$(addprefix tests/tools/,session.c stamp.c))
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -lpthread
+
+$(OUT)/tests/cuts: $(call pie,$(addprefix tests/powercut/,cuts.c disk.c promise.c) tests/fault/essiv.c tests/tools/stamp.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
 
 $(OUT)/tests/oracle: $(call pie,tests/fault/oracle.c tests/fault/essiv.c)
 	@mkdir -p $(@D)
@@ -205,7 +214,8 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest conformance test $(addprefix test-,unit model e2e conformance guest guest-long crash residue linear fault)
+.PHONY: run demo bench bench-guest conformance test \
+	$(addprefix test-,unit model e2e conformance guest guest-long crash residue linear fault powercut)
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -238,8 +248,8 @@ test-crash: all
 conformance: all $(TOOLS)
 	BUILD=$(OUT) bash tests/conformance/report.sh
 
-# FAULTS=30000 SEED=n: more of them, the same again.
-test-fault: test-%: all $(TOOLS) $(FAULT_TOOLS)
+# FAULTS=30000; CUTS=1000 COMMANDS=20000; SEED=n: more of them, the same again.
+test-fault test-powercut: test-%: all $(TOOLS) $(FAULT_TOOLS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
 # Needs nothing that is built.
@@ -327,7 +337,7 @@ lint: $(TGT_SRC)/version
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
 		--suppress=missingIncludeSystem -D__GNUC__ $(INCLUDES) bs_crypt keyd tests/tools tests/bench \
-		tests/fault
+		tests/fault tests/powercut
 	shellcheck -x $(SH_FILES)
 
 clean:
