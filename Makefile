@@ -180,15 +180,15 @@ $(OUT)/tests/faulty.so: $(call pic,tests/fault/faulty.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -shared $(ALL_LDFLAGS) -o $@ $^
 
-$(OUT)/tests/sweep: $(call pie,$(addprefix tests/fault/,sweep.c commands.c model.c control.c caching.c) tests/tools/session.c)
+$(OUT)/tests/sweep: $(call pie,$(addprefix tests/fault/,sweep.c commands.c model.c control.c write_cache.c) tests/tools/session.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi
 
-$(OUT)/tests/hang: $(call pie,$(addprefix tests/fault/,hang.c control.c caching.c) tests/tools/session.c)
+$(OUT)/tests/hang: $(call pie,$(addprefix tests/fault/,hang.c control.c write_cache.c) tests/tools/session.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi
 
-$(OUT)/tests/writers: $(call pie,tests/powercut/writers.c $(addprefix tests/fault/,control.c caching.c) \
+$(OUT)/tests/writers: $(call pie,tests/powercut/writers.c $(addprefix tests/fault/,control.c write_cache.c) \
 	$(addprefix tests/tools/,session.c stamp.c))
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -lpthread

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "caching.h"
+#include "write_cache.h"
 #include "sweep.h"
 
 enum { PAGE_FORMAT = 0x10, FUA = 0x08, BYTCHK = 0x02, NDOB = 0x01 };
@@ -190,7 +190,7 @@ static size_t make_cdb(
 	cdb[0] = row->opcode;
 	cdb[1] = row->flags;
 	if (group == 0) {
-		cdb[4] = row->cache_off ? CACHING_DATA_BYTES : 0;
+		cdb[4] = row->cache_off ? WRITE_CACHE_DATA_BYTES : 0;
 		return 6;
 	}
 	put_be(cdb + 2, group == 4 ? 8 : 4, lba);
@@ -213,7 +213,7 @@ int command_send(struct sweep *s, const struct command_row *row, uint64_t lba, u
 	size_t len = make_cdb(row, lba, blocks, cdb);
 
 	s->commands++;
-	return caching_command(&s->session, cdb, len, s->out, out_bytes, s->back,
+	return attended_command(&s->session, cdb, len, s->out, out_bytes, s->back,
 		reads ? bytes_of(s, blocks) : 0, result);
 }
 
@@ -222,8 +222,8 @@ int command_login(struct sweep *s)
 	session_close(&s->session);
 	if (session_open(&s->session, s->url, false))
 		return -EIO;
-	if (!s->write_cache_off || (!caching_write_cache_off(&s->session) &&
-					   !caching_off_data(&s->session, s->mode_data)))
+	if (!s->write_cache_off ||
+		(!write_cache_off(&s->session) && !write_cache_off_data(&s->session, s->mode_data)))
 		return 0;
 	fputs("sweep: the write cache cannot be switched off\n", stderr);
 	return -EIO;

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "caching.h"
+#include "write_cache.h"
 #include "control.h"
 
 enum {
@@ -290,12 +290,12 @@ static void abort_and_reset_elsewhere(struct hang *h)
 /* A write that hangs may still be told GOOD without being durable: the cache is not off before. */
 static void switch_off_hung(struct hang *h, const struct hung_row *row)
 {
-	const uint8_t mode_select_6[6] = {0x15, 0x10, 0, 0, CACHING_DATA_BYTES};
+	const uint8_t mode_select_6[6] = {0x15, 0x10, 0, 0, WRITE_CACHE_DATA_BYTES};
 	struct asked command = {0}, switching = {0};
-	uint8_t page[CACHING_DATA_BYTES];
+	uint8_t page[WRITE_CACHE_DATA_BYTES];
 	struct iscsi_data data = {sizeof(page), page};
 
-	if (caching_off_data(&h->session, page))
+	if (write_cache_off_data(&h->session, page))
 		exit(1);
 	let_hang(h, row, 1);
 	struct scsi_task *task = ask(h, row, &command);

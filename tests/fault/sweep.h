@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "control.h"
-#include "caching.h"
+#include "write_cache.h"
 
 enum {
 	MARGIN_BLOCKS = 8, /* read back on both sides of a command */
@@ -34,7 +34,7 @@ struct sweep {
 
 	uint64_t passes, faults, told, commands, reopened;
 	const char *doing; /* for complaints */
-	uint8_t mode_data[CACHING_DATA_BYTES];
+	uint8_t mode_data[WRITE_CACHE_DATA_BYTES];
 };
 
 /* A row of the table of commands: what it sends, and what becomes of its blocks. */

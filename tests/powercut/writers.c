@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../fault/caching.h"
+#include "../fault/write_cache.h"
 #include "../fault/control.h"
 #include "../tools/stamp.h"
 
@@ -77,7 +77,7 @@ static int command(struct writer *w, const uint8_t *cdb, size_t len, size_t out_
 	struct outcome result;
 	char text[16];
 
-	if (caching_command(&w->session, cdb, len, w->buf, out_bytes, NULL, 0, &result))
+	if (attended_command(&w->session, cdb, len, w->buf, out_bytes, NULL, 0, &result))
 		return -EIO;
 	if (!result.status)
 		return 0;
@@ -175,7 +175,7 @@ static int switch_off(struct writer *w)
 {
 	uint64_t sent_ns = monotonic_ns();
 
-	if (caching_write_cache_off(&w->session))
+	if (write_cache_off(&w->session))
 		return -EIO;
 	note(w->run, 'F', sent_ns, 0, 0, 0);
 	atomic_store(&w->run->off, true);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "caching.h"
+#include "write_cache.h"
 
 #include <errno.h>
 #include <string.h>
 
 enum { UNIT_ATTENTION = 6, UNIT_ATTENTIONS_MAX = 8, WCE = 0x04 };
 
-int caching_command(struct session *s, const uint8_t *cdb, size_t cdb_len, const void *out,
+int attended_command(struct session *s, const uint8_t *cdb, size_t cdb_len, const void *out,
 	size_t out_len, void *in, size_t in_cap, struct outcome *result)
 {
 	int rc = -EIO;
@@ -19,12 +19,12 @@ int caching_command(struct session *s, const uint8_t *cdb, size_t cdb_len, const
 	return rc;
 }
 
-int caching_off_data(struct session *s, uint8_t data[CACHING_DATA_BYTES])
+int write_cache_off_data(struct session *s, uint8_t data[WRITE_CACHE_DATA_BYTES])
 {
-	const uint8_t sense[6] = {0x1a, 0x08, 0x08, 0, CACHING_DATA_BYTES};
+	const uint8_t sense[6] = {0x1a, 0x08, 0x08, 0, WRITE_CACHE_DATA_BYTES};
 	struct outcome result;
 
-	if (caching_command(s, sense, 6, NULL, 0, data, CACHING_DATA_BYTES, &result) ||
+	if (attended_command(s, sense, 6, NULL, 0, data, WRITE_CACHE_DATA_BYTES, &result) ||
 		result.status)
 		return -EIO;
 	memset(data, 0, 4); /* the header is reserved in MODE SELECT */
@@ -33,14 +33,14 @@ int caching_off_data(struct session *s, uint8_t data[CACHING_DATA_BYTES])
 	return 0;
 }
 
-int caching_write_cache_off(struct session *s)
+int write_cache_off(struct session *s)
 {
-	const uint8_t select[6] = {0x15, 0x10, 0, 0, CACHING_DATA_BYTES};
-	uint8_t data[CACHING_DATA_BYTES];
+	const uint8_t select[6] = {0x15, 0x10, 0, 0, WRITE_CACHE_DATA_BYTES};
+	uint8_t data[WRITE_CACHE_DATA_BYTES];
 	struct outcome result;
 
-	if (caching_off_data(s, data) ||
-		caching_command(s, select, 6, data, CACHING_DATA_BYTES, NULL, 0, &result))
+	if (write_cache_off_data(s, data) ||
+		attended_command(s, select, 6, data, WRITE_CACHE_DATA_BYTES, NULL, 0, &result))
 		return -EIO;
 	return result.status ? -EIO : 0;
 }
