@@ -30,6 +30,13 @@ static const char usage_text[] =
 	"  speed URL [--size BYTES] [--depth N] [--ms N] [--write]\n"
 	"                                      MB/s of commands at random places\n"
 	"  count URL LBA CONNECTIONS TIMES     increments a counter with COMPARE AND WRITE\n"
+	"  race URL KIND LBA BLOCKS CONNECTIONS TIMES\n"
+	"                                      counters: COMPARE AND WRITE adds one to each block "
+	"of "
+	"ranges\n"
+	"                                      that overlap; bits: ORWRITE sets each its own; "
+	"versions:\n"
+	"                                      every other writes all blocks, the rest read them\n"
 	"URL is iscsi://HOST:PORT/TARGET/LUN. Exit status 3: the target answered with an error.\n";
 
 static int io_now(int argc, char **argv)
@@ -56,6 +63,7 @@ static const struct {
 	{"check", 2, io_check},
 	{"speed", 2, io_speed},
 	{"count", 5, io_count},
+	{"race", 7, io_race},
 };
 
 int main(int argc, char **argv)

@@ -22,5 +22,6 @@ int io_stress(int argc, char **argv);
 int io_check(int argc, char **argv);
 int io_speed(int argc, char **argv);
 int io_count(int argc, char **argv);
+int io_race(int argc, char **argv);
 
 #endif
