@@ -128,7 +128,7 @@ $(BUILD)/man/%: docs/man/%.scd
 # ---- Tests ---------------------------------------------------------------------------------------
 
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_*.c))
-TOOLS := $(addprefix $(OUT)/tests/, iscsi-io memscan unseal iscsi-load intruder.so hang)
+TOOLS := $(addprefix $(OUT)/tests/, iscsi-io memscan unseal iscsi-load iscsi-soak intruder.so hang)
 BENCH_TOOLS := $(OUT)/tests/cipher-speed $(OUT)/tests/slow-file
 
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
@@ -206,6 +206,10 @@ $(OUT)/tests/iscsi-load: $(call pie,$(LOAD_SRC))
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi -ljson-c -lpthread
 
+$(OUT)/tests/iscsi-soak: $(call pie,$(wildcard tests/soak/*.c) tests/tools/session.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -liscsi
+
 $(OUT)/tests/cipher-speed: $(OUT)/pie/tests/bench/cipher_speed.o $(OUT)/libunit.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ $(PLUGIN_LIBS) $(KEYD_LIBS)
@@ -215,7 +219,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
 .PHONY: run demo bench bench-guest conformance test \
-	$(addprefix test-,unit model e2e conformance guest guest-long crash residue linear fault powercut)
+	$(addprefix test-,unit model e2e conformance guest guest-long crash residue linear fault powercut soak hostile)
 run: deps
 	$(MAKE) all $(TOOLS)
 	BUILD=$(OUT) bash tests/run/serve.sh
@@ -250,6 +254,10 @@ conformance: all $(TOOLS)
 
 # FAULTS=30000; CUTS=1000 COMMANDS=20000; SEED=n: more of them, the same again.
 test-fault test-powercut: test-%: all $(TOOLS) $(FAULT_TOOLS)
+	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
+
+# OPS=10000000 SEED=n: more commands, the same again.
+test-soak: test-%: all $(TOOLS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
 # Needs nothing that is built.

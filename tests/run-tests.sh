@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Runs the named suites (unit, model, e2e, conformance, guest, guest-long, crash, residue, linear,
-# fault, powercut) and ends with one line: N passed, N failed.
+# fault, powercut, soak, hostile) and ends with one line: N passed, N failed.
 # BUILD is the build folder; SANITIZE is what it was built with.
 set -u -o pipefail
 
@@ -65,6 +65,7 @@ for suite in "$@"; do
 		linear) run_tap tests/linear 1 ;;
 		fault) run_tap tests/fault 1 ;;
 		powercut) run_tap tests/powercut 1 ;;
+		soak) run_tap tests/soak 1 ;;
 		*) echo "unknown suite: $suite" >&2; exit 2 ;;
 	esac
 done
