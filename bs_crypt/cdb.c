@@ -276,8 +276,8 @@ enum outcome cdb_decode(struct scsi_cmd *cmd, const struct decoder *d, struct re
 	if (!req->volume)
 		return OUTCOME_NOT_READY;
 	req->op = d->op;
-	if (req->op != REQUEST_READ)
-		scsi_set_in_resid_by_actual(cmd, 0); /* nothing to send, whatever is expected */
 	enum outcome out = decode_range(cmd, req);
+	if (out == OUTCOME_GOOD && req->op == REQUEST_READ) /* else nothing is sent (guard.c) */
+		scsi_set_in_resid_by_actual(cmd, (uint32_t)smaller(req->len_bytes, UINT32_MAX));
 	return out == OUTCOME_GOOD ? d->decode(cmd, req) : out;
 }

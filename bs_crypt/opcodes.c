@@ -220,15 +220,19 @@ static void mend_rows(struct device_type_operations *ops)
 /* What serves an opcode, before perform_zeroed(): the same for every LUN that has it. */
 static perform_fn *perform_inner[NR_SCSI_OPCODES];
 
+enum { ANSWER_BYTES_MAX = 64 << 10 }; /* of a command that reads no blocks */
+
 /*
- * An initiator may expect data of a command that returns none, or less. tgt allocates what it expects
- * uninitialized, from a heap in which other clients' plaintext was, and sends all that the command
- * does not take off by a residual. So nothing but zeros is in it when the command starts.
+ * guard.c sees to it that nothing is sent that the command does not say it has. Should one of tgt's
+ * functions say more than it wrote, it is zeros: the buffer comes uninitialized from a heap in which other
+ * clients' plaintext was. None has more; an initiator may expect 2 GiB.
  */
 static int perform_zeroed(int host_no, struct scsi_cmd *cmd)
 {
 	if (scsi_get_in_length(cmd) && scsi_get_in_buffer(cmd))
-		memset(scsi_get_in_buffer(cmd), 0, scsi_get_in_length(cmd));
+		memset(scsi_get_in_buffer(cmd), 0,
+			scsi_get_in_length(cmd) < ANSWER_BYTES_MAX ? scsi_get_in_length(cmd)
+								   : ANSWER_BYTES_MAX);
 	return perform_inner[cmd->scb[0]](host_no, cmd);
 }
 

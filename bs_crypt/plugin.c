@@ -3,6 +3,7 @@
 #include "capacity.h"
 #include "command.h"
 #include "complete.h"
+#include "guard.h"
 #include "harden.h"
 #include "inquiry.h"
 #include "opcodes.h"
@@ -107,6 +108,7 @@ static tgtadm_err crypt_init(struct scsi_lu *lu, char *bsopts)
 	if (prepare_process() || take_options(lu, bsopts) || set_up_process(crypt_lun(lu)) ||
 		join_pool(crypt_lun(lu)))
 		return TGTADM_INVALID_REQUEST;
+	guard_lun(lu);
 	opcodes_mend(lu);
 	inquiry_mend(lu);
 	return TGTADM_SUCCESS;

@@ -29,6 +29,7 @@
 #pragma weak tgt_event_add
 #pragma weak tgt_event_del
 #pragma weak target_cmd_io_done
+#pragma weak target_cmd_perform
 #pragma weak sense_data_build
 #pragma weak sense_data_build_with_info
 #pragma weak find_mode_page
