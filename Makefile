@@ -256,8 +256,9 @@ conformance: all $(TOOLS)
 test-fault test-powercut: test-%: all $(TOOLS) $(FAULT_TOOLS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
-# OPS=10000000 SEED=n: more commands, the same again.
-test-soak: test-%: all $(TOOLS)
+# OPS=10000000 SEED=n: more commands, the same again. COUNT, ROUNDS: of the hostile ones. With SANITIZE tgtd,
+# too, is built with it.
+test-soak test-hostile: test-%: all $(TOOLS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
 
 # Needs nothing that is built.

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # Puts the headers of exactly the installed tgt into DIR/usr: Debian ships no -dev package, so they
 # come from the source package, through a source list of our own; the system's lists stay as they are.
+# KEEP_SOURCE=1: all of the source, in DIR/source.
 set -euo pipefail
 
 dir=${1:?usage: tgt-headers.sh DIR}
@@ -37,5 +38,6 @@ log=$here/log
 }
 mkdir "$dir/usr"
 cp "$here"/source/usr/*.h "$dir/usr/"
+[ -z "${KEEP_SOURCE-}" ] || mv "$here/source" "$dir/source"
 rm -rf "$here"
 echo "$version" > "$dir/version"

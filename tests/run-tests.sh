@@ -18,6 +18,13 @@ case ${SANITIZE:-} in
 esac
 export TGTD_PRELOAD
 
+# Where tgt's own code matters as well, it is built with the sanitizer.
+sanitized_tgtd()
+{
+	[ -z "${SANITIZE:-}" ] || TGTD=$(bash tests/hostile/build-tgtd.sh "$SANITIZE" "$BUILD/..") || exit 1
+	export TGTD=${TGTD:-tgtd}
+}
+
 run_unit()
 {
 	local test out
@@ -65,7 +72,7 @@ for suite in "$@"; do
 		linear) run_tap tests/linear 1 ;;
 		fault) run_tap tests/fault 1 ;;
 		powercut) run_tap tests/powercut 1 ;;
-		soak) run_tap tests/soak 1 ;;
+		soak | hostile) sanitized_tgtd && run_tap "tests/$suite" 1 ;;
 		*) echo "unknown suite: $suite" >&2; exit 2 ;;
 	esac
 done

@@ -144,6 +144,21 @@ TGTD_PID[$TGT]=$!
 ok "a second tgtd runs on" wait_for 10 tgtd_answers
 is "without the port" "$(tgt --op show --mode portal | grep -c ":${TGTD_PORT[a]},")" 0
 
+limit "An initiator's lengths are believed"
+believes() { # WHAT: how it ended
+	local TGT=e
+	tgtd_ready_or_die
+	rdwr 1 e.img
+	timeout -k 2 60 python3 "$TESTS/hostile/limits.py" "$1" 127.0.0.1 "${TGTD_PORT[e]}" "$(target_iqn 1)" 2>&1 | paste -sd,
+	stop_pid "${TGTD_PID[e]}" 0
+}
+like "an additional header of no length" "$(believes ahs_of_no_length 2>/dev/null)" "tgtd is dead"
+like "more data than was asked for" "$(believes more_data_than_asked_for 2>/dev/null)" "tgtd is dead"
+like "data where none is expected" "$(believes data_where_none_is_expected 2>/dev/null)" "no answer"
+
+limit "The first of two aborts of a command is not answered"
+is "the second is" "$(believes two_aborts_of_one_command 2>/dev/null)" "the first is not answered"
+
 limit "SIGTERM does not end a tgtd that has targets"
 target_add 1
 kill -TERM "${TGTD_PID[c]}"
