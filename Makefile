@@ -20,19 +20,20 @@ Q := $(if $(V),,@)
 
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
-PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c capacity.c range.c request.c provision.c provision_map.c busy.c pool.c volume.c \
-	luks.c crypt.c $(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keyconnect.c note.c \
+PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c \
+	capacity.c range.c request.c provision.c provision_map.c busy.c pool.c volume.c luks.c crypt.c \
+	$(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c \
 	listener.c peer.c places.c session.c consumer.c holders.c revocation.c policy.c label.c suspend.c \
 	$(addprefix admin/, admin.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_resize.c admin_destroy.c \
 		admin_records.c upload.c admin_export.c admin_import.c unlock.c inventory.c answer.c) \
-	$(addprefix store/, keystore.c keystore_load.c keystore_keys.c keystore_resize.c record.c wrap.c rewrap.c luks_format.c \
+	$(addprefix store/, keystore.c keystore_load.c keystore_keys.c keystore_resize.c keystore_renew.c record.c wrap.c rewrap.c luks_format.c \
 		keystore_export.c keystore_import.c package.c envelope.c recipients.c durable.c) \
 	$(addprefix custody/, custody.c custody_file.c custody_passphrase.c stretch.c custody_tpm2.c tpm2.c \
 		custody_pkcs11.c token.c) \
-	$(addprefix destroy/, pending.c pending_json.c moment.c destroy.c erasure.c certificate.c zeroize.c \
+	$(addprefix destroy/, pending.c pending_json.c moment.c destroy.c sanitize_request.c sanitize.c erasure.c certificate.c zeroize.c \
 		zeroize_offline.c zeroize_holders.c zeroize_medium.c zeroize_record.c) \
 	$(addprefix records/, audit.c audit_line.c audit_head.c audit_verify.c mac.c serverkeys.c publish.c \
 		publish_journal.c publish_kernel.c ledger.c) \

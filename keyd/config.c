@@ -315,6 +315,17 @@ static int set_delay(struct parse *p, const char *level, const char *value)
 	return set_seconds(p, "destroy-delay", &rules->delay_s, value, 0, DESTROY_DELAY_S_MAX);
 }
 
+static int set_sanitize(struct parse *p, const char *level, const char *value)
+{
+	struct destroy_rules *rules = policy_rules_of(&p->config->policy, level);
+	if (!rules)
+		return fail(p, "too many levels");
+	if (rules->sanitize >= 0)
+		return fail(p, "'sanitize' is given twice");
+	rules->sanitize = yes_or_no(p, "sanitize", value);
+	return rules->sanitize >= 0;
+}
+
 static int set_label(struct parse *p, const char *level, const char *value)
 {
 	char **label = policy_label_of(&p->config->policy, level);
@@ -335,6 +346,7 @@ static const struct {
 	{"label", set_label},
 	{"destroy-approval", set_approval},
 	{"destroy-delay", set_delay},
+	{"sanitize", set_sanitize},
 };
 
 static int on_level(struct parse *p, const char *level, const char *name, const char *value)

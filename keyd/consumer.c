@@ -10,6 +10,7 @@
 #include "holders.h"
 #include "log.h"
 #include "revocation.h"
+#include "sanitize.h"
 #include "secret.h"
 #include "text.h"
 #include "token.h"
@@ -214,6 +215,8 @@ static enum proto_status check_attach(struct attach *a)
 	case KEY_DAMAGED:
 		return refuse(a, PROTO_DAMAGED,
 			"the key is damaged: put its file back from a backup and restart keyd");
+	case KEY_SANITIZING:
+		return refuse(a, PROTO_BUSY, "its key is being replaced");
 	case KEY_DESTROYING:
 	case KEY_DESTROYED:
 		break;
@@ -273,6 +276,8 @@ static enum proto_status release_key(struct attach *a, struct proto_attach_reply
 		rc = holders_save(a->keyd);
 	if (!rc)
 		rc = audit_attach(a, PROTO_OK);
+	if (!rc)
+		rc = sanitize_send_header(a->keyd, a->consumer, a->volume, reply->key, a->serial);
 	if (!rc) {
 		reply->key_bytes = (uint32_t)a->volume->cipher->key_bytes;
 		return PROTO_OK;
@@ -316,6 +321,8 @@ static void on_attach(struct keyd *keyd, struct consumer *consumer)
 	memcpy(msg->attach_reply.message, a.message, sizeof(a.message));
 	(void)session_send(keyd, &consumer->session, msg, -1);
 	secret_wipe(msg, sizeof(*msg));
+	if (a.volume && status == PROTO_BUSY)
+		sanitize_go_on(keyd, a.volume);
 }
 
 static void on_detach(struct keyd *keyd, struct consumer *consumer)
@@ -404,6 +411,8 @@ static const struct {
 	{PROTO_PING, false, on_ping},
 	{PROTO_SCRUB, false, on_scrub},
 	{PROTO_GROWS, false, on_grows},
+	{PROTO_SANITIZE, false, sanitize_request},
+	{PROTO_HEADER_WRITTEN, false, sanitize_header_written},
 };
 
 static void on_message(struct keyd *keyd, struct session *session)
@@ -444,6 +453,7 @@ static bool on_closed(struct keyd *keyd, struct session *session)
 		keyd_log_peer(keyd, LOG_LEVEL_INFO, "%s pid %d uid %u disconnected",
 			consumer->program, (int)session->peer.pid, (unsigned)session->peer.uid);
 	consumer->greeted = false;
+	sanitize_on_close(keyd, consumer);
 	if (!peer_is_alive(&session->peer)) {
 		revocation_on_exit(keyd, consumer);
 		return false;

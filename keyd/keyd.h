@@ -20,6 +20,7 @@ struct consumer;
 struct destroy;
 struct pending;
 struct revocation;
+struct sanitize;
 struct zeroize;
 
 /* Refusals are recorded too, but nobody may fill the disk with them. */
@@ -40,6 +41,7 @@ struct keyd {
 	size_t session_count;
 	struct revocation *revocations; /* under way */
 	struct destroy *destroys;       /* under way; owned */
+	struct sanitize *sanitizes;     /* under way; owned */
 	struct pending *pending;        /* asked for and not decided; owned */
 	struct zeroize *zeroize;        /* under way; owned; NULL: none */
 	uint32_t next_serial;           /* of REVOKE */

@@ -61,7 +61,7 @@ static const struct {
 	{PROTO_VOLUME_RESIZE, SECURITY | STORAGE},
 };
 
-static const struct destroy_rules rules_unsaid = {.approval = -1, .delay_s = -1};
+static const struct destroy_rules rules_unsaid = {.approval = -1, .delay_s = -1, .sanitize = -1};
 
 void policy_set_default(struct policy *policy, uid_t self)
 {
@@ -218,6 +218,8 @@ struct destroy_rules policy_destroy_rules(const struct policy *policy, const cha
 		rules.approval = policy->rules.approval > 0;
 	if (rules.delay_s < 0)
 		rules.delay_s = policy->rules.delay_s > 0 ? policy->rules.delay_s : 0;
+	if (rules.sanitize < 0)
+		rules.sanitize = policy->rules.sanitize > 0;
 	return rules;
 }
 

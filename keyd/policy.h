@@ -35,10 +35,11 @@ struct principal_list {
 
 enum { DESTROY_DELAY_S_MAX = 30 * 24 * 3600 };
 
-/* What stands between asking to destroy and destroying. */
+/* What stands between asking to destroy and destroying, and whether initiators may. */
 struct destroy_rules {
 	int approval; /* 1: a second security administrator has to agree; 0; -1: not said */
 	int delay_s;  /* from then on; -1: not said */
+	int sanitize; /* 1: an initiator's SANITIZE replaces a volume's key; 0; -1: not said */
 };
 
 struct level_policy {

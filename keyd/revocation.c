@@ -331,3 +331,25 @@ size_t revocation_acknowledged(const struct revocation *rev)
 	}
 	return count;
 }
+
+int revocation_certify(const struct revocation *rev, struct json_object *certificate)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < rev->target_count; i++) {
+		const struct revocation_target *target = &rev->targets[i];
+		rc = certificate_add_answer(
+			certificate, target->answer, &target->peer, target->wiped, target->scrubs);
+	}
+	return rc;
+}
+
+void revocation_forget(struct keyd *keyd, const struct revocation *rev)
+{
+	struct revocation **link = &keyd->revocations;
+
+	while (*link && *link != rev)
+		link = &(*link)->next;
+	if (*link)
+		*link = rev->next;
+}

@@ -80,6 +80,13 @@ int64_t revocation_tick(struct keyd *keyd, int64_t now_ms);
 /* How many targets have not acknowledged; names them in text ("tgtd pid 12 uid 0, …"). */
 size_t revocation_missing(const struct revocation *rev, char *text, size_t cap);
 
+/* Enters the answers into certificate. 0 or -ENOMEM. */
+int revocation_certify(const struct revocation *rev, struct json_object *certificate)
+	__attribute__((warn_unused_result));
+
+/* Nobody waits for it any more: done is not called. Harmless when it has ended. */
+void revocation_forget(struct keyd *keyd, const struct revocation *rev);
+
 /* How many acknowledged. */
 size_t revocation_acknowledged(const struct revocation *rev);
 

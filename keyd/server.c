@@ -21,6 +21,7 @@
 #include "policy.h"
 #include "revocation.h"
 #include "sandbox.h"
+#include "sanitize.h"
 #include "zeroize.h"
 
 enum {
@@ -211,10 +212,11 @@ static int tick(struct server *server)
 	soonest(&next_ms, pending_tick(keyd, now_ms));
 	soonest(&next_ms, revocation_tick(keyd, now_ms));
 	bool more = destroy_step(keyd);
+	more = sanitize_step(keyd) || more;
 	more = zeroize_step(keyd) || more;
 	reap(keyd);
 	/* Both may have started or ended something: look again at once. */
-	if (more || ((keyd->destroys || keyd->zeroize) && !keyd->revocations))
+	if (more || ((keyd->destroys || keyd->sanitizes || keyd->zeroize) && !keyd->revocations))
 		return 0;
 	if (server->accept_again_ms > now_ms)
 		soonest(&next_ms, server->accept_again_ms);
@@ -284,6 +286,7 @@ static void stop(struct keyd *keyd)
 		(void)revocation_tick(keyd, clock_now_ms());
 	keyd->revocations = NULL; /* the rest are parts of destructions */
 	destroy_forget_all(keyd);
+	sanitize_forget_all(keyd);
 	zeroize_forget(keyd);
 	pending_forget_all(keyd);
 	for (size_t i = 0; i < keyd->session_count; i++) {
@@ -331,6 +334,7 @@ int server_run(struct keyd *keyd)
 		rc = sandbox_enter(&keyd->config);
 	if (!rc) {
 		destroy_resume_all(keyd);
+		sanitize_resume_all(keyd);
 		pending_load_all(keyd);
 		zeroize_resume(keyd);
 		log_info("ready: %s for tgtd, %s for keyadm", keyd->config.socket,

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "pending.h"
 #include "rewrap.h"
+#include "sanitize.h"
 #include "serverkeys.h"
 #include "unlock.h"
 #include "zeroize.h"
@@ -191,6 +192,7 @@ void request_unlock(struct request *r)
 		return;
 	}
 	destroy_resume_all(r->keyd);
+	sanitize_resume_all(r->keyd);
 	pending_load_all(r->keyd);
 	request_answer(r, PROTO_OK, inventory_status(r->keyd), "the key store is unlocked");
 }
@@ -277,7 +279,7 @@ static const struct custody *find_new_custody(struct request *r)
 			names_of_custodies(names, sizeof(names)));
 		return NULL;
 	}
-	if (r->keyd->destroys ||
+	if (r->keyd->destroys || r->keyd->sanitizes ||
 		has_destroying(
 			&r->keyd->store)) { /* its certificate would speak of two custodies */
 		request_answer(r, PROTO_BUSY, NULL,

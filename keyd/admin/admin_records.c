@@ -128,6 +128,16 @@ static const char *signature_problem(const struct keyd *keyd, const char *text)
 	}
 }
 
+/* Of a volume that lives: the last one of those that its sanitizations left. */
+static int read_certificate(const struct keyd *keyd, const struct scope *scope, char **text)
+{
+	int rc = erasure_read_certificate(&keyd->store, scope, text);
+
+	for (uint32_t n = scope->volume ? scope->volume->sanitized : 0; rc == -ENOENT && n; n--)
+		rc = erasure_read_sanitize_certificate(&keyd->store, scope->volume, n, text);
+	return rc;
+}
+
 void request_certificate(struct request *r)
 {
 	const char *name = r->msg.certificate.name;
@@ -141,7 +151,7 @@ void request_certificate(struct request *r)
 			text_is_level_name(name) ? name : "of this name");
 		return;
 	}
-	int rc = erasure_read_certificate(&r->keyd->store, &scope, &text);
+	int rc = read_certificate(r->keyd, &scope, &text);
 	struct json_object *json = rc ? NULL : json_tokener_parse(text);
 	const char *problem = json ? signature_problem(r->keyd, text) : NULL;
 	if (rc == -ENOENT)

@@ -42,6 +42,11 @@ bool request_volume_is_unfit(struct request *r, const struct volume *volume)
 	case KEY_DESTROYING:
 		request_answer(r, PROTO_DESTROYED, NULL, "it is being destroyed");
 		return true;
+	case KEY_SANITIZING:
+		request_answer(r, PROTO_BUSY, NULL,
+			"its key is being replaced, because an initiator sent SANITIZE: try again "
+			"in a moment");
+		return true;
 	case KEY_DAMAGED:
 		break;
 	}

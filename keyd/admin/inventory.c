@@ -219,6 +219,8 @@ struct json_object *inventory_volume(
 		  json_add_time(json, "created_at", volume->created_at) &&
 		  json_add_time(json, "destroyed_at", volume->destroyed_at) &&
 		  json_add_string(json, "fingerprint", volume->fingerprint) &&
+		  json_add_number(json, "sanitized", volume->sanitized) &&
+		  json_add_bool(json, "header_due", volume->header_due) &&
 		  json_add_bool(json, "resident", resident);
 	const struct scope scope = {
 		.level = volume->level,

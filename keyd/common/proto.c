@@ -66,6 +66,11 @@ static const struct field volume[] = {STRING(volume.uuid)};
 static const struct field revoke[] = {
 	U32(revoke.reason), STRING(revoke.level), STRING(revoke.uuid)};
 static const struct field revoke_ack[] = {U32(revoke_ack.wiped)};
+static const struct field sanitize[] = {STRING(sanitize.uuid), STRING(sanitize.initiator)};
+static const struct field header[] = {
+	U64(header.header_bytes), U32(header.number), STRING(header.uuid)};
+static const struct field header_written[] = {
+	U32(header_written.number), STRING(header_written.uuid)};
 static const struct field init[] = {STRING(init.custody)};
 static const struct field init_passphrase[] = {
 	STRING(init_passphrase.custody),
@@ -144,6 +149,10 @@ static const struct message messages[] = {
 	MESSAGE_BARE(RESTORE_ACK),
 	MESSAGE_BARE(SCRUB),
 	MESSAGE_BARE(GROWS),
+	MESSAGE(SANITIZE, sanitize),
+	MESSAGE(SANITIZE_REPLY, reply),
+	MESSAGE(HEADER, header),
+	MESSAGE(HEADER_WRITTEN, header_written),
 	MESSAGE(INIT, init),
 	MESSAGE_BARE(STATUS),
 	MESSAGE(LEVEL_CREATE, level),

@@ -32,6 +32,7 @@ enum {
 	PROTO_MESSAGE_BYTES = 512,   /* one line for people: what, and what to do */
 	PROTO_TEXT_BYTES = 4096,     /* one chunk of a JSON document, or of an upload */
 	PROTO_EXPORT_ID_BYTES = 24,
+	PROTO_INITIATOR_BYTES = 256, /* an iSCSI name has 223 at most, RFC 7143 4.2.7 */
 	PROTO_WIRE_BYTES_MAX = 8192,
 };
 
@@ -50,6 +51,11 @@ enum proto_type {
 	PROTO_RESTORE_ACK, /* c  same serial; every volume concerned has asked, and has its answer */
 	PROTO_SCRUB = 12,  /* c  buffers of data are wiped as they are freed; no reply */
 	PROTO_GROWS = 13,  /* c  volumes that it has open can become larger; no reply */
+	PROTO_SANITIZE,    /* c  an initiator wants a volume's key replaced */
+	PROTO_SANITIZE_REPLY, /* k  same serial: refused, or the old key is destroyed */
+	PROTO_HEADER, /* k  carries a memfd with the LUKS2 header that belongs to the key in the
+			 ATTACH_REPLY that follows with the same serial, and is not on the medium yet */
+	PROTO_HEADER_WRITTEN, /* c  that header is on the medium; no reply */
 
 	/* admin.sock. a: keyadm to keyd. Every request is answered by TEXT*, then one REPLY. */
 	PROTO_INIT = 32,        /* a */
@@ -117,7 +123,8 @@ enum proto_status {
 enum proto_reason { /* of REVOKE and RESTORE */
 	PROTO_REASON_SUSPEND = 1,
 	PROTO_REASON_DESTROY = 2,
-	PROTO_REASON_RESIZE = 3, /* of RESTORE: the volume has become larger */
+	PROTO_REASON_RESIZE = 3,   /* of RESTORE: the volume has become larger */
+	PROTO_REASON_SANITIZE = 4, /* a new key comes with RESTORE */
 };
 
 struct proto_hello {
@@ -156,6 +163,22 @@ struct proto_revoke { /* REVOKE, RESTORE */
 	uint32_t reason;
 	char level[PROTO_LEVEL_BYTES];
 	char uuid[PROTO_UUID_BYTES]; /* empty: every volume of the level */
+};
+
+struct proto_sanitize {
+	char uuid[PROTO_UUID_BYTES];
+	char initiator[PROTO_INITIATOR_BYTES]; /* as the consumer knows it; empty: unknown */
+};
+
+struct proto_header {
+	uint64_t header_bytes; /* length of the memfd that comes with this message */
+	uint32_t number;       /* of the volume's sanitization */
+	char uuid[PROTO_UUID_BYTES];
+};
+
+struct proto_header_written {
+	uint32_t number; /* of the HEADER */
+	char uuid[PROTO_UUID_BYTES];
 };
 
 struct proto_revoke_ack {
@@ -280,6 +303,9 @@ struct proto_msg {
 		struct proto_volume volume;
 		struct proto_revoke revoke;
 		struct proto_revoke_ack revoke_ack;
+		struct proto_sanitize sanitize;
+		struct proto_header header;
+		struct proto_header_written header_written;
 		struct proto_init init;
 		struct proto_init_passphrase init_passphrase;
 		struct proto_unlock unlock;

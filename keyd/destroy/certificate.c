@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/sha.h>
 #include <systemd/sd-id128.h>
 
 #include "jsonhelp.h"
@@ -109,6 +110,28 @@ int certificate_add_terms(struct json_object *draft, const struct certificate_te
 		ok = json_add(draft, "approved_by", certificate_person(terms->approver)) &&
 		     json_add_time(draft, "approved_at", terms->approved_at);
 	return ok ? 0 : -ENOMEM;
+}
+
+int certificate_add_sanitize(struct json_object *draft, uint32_t number, const char *initiator)
+{
+	bool ok = json_add_string(draft, "command", "SANITIZE, CRYPTOGRAPHIC ERASE") &&
+		  json_add_number(draft, "sanitization", number) &&
+		  json_add_string(draft, "initiator", initiator);
+
+	return ok ? 0 : -ENOMEM;
+}
+
+int certificate_digest(struct json_object *certificate, char *text, size_t cap)
+{
+	const char *document = certificate_text(certificate);
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	char hex[2 * SHA256_DIGEST_LENGTH + 1];
+
+	if (!document || !SHA256((const uint8_t *)document, strlen(document), digest))
+		return -ENOMEM;
+	text_hex(digest, sizeof(digest), hex);
+	(void)snprintf(text, cap, "certificate sha256 %s", hex);
+	return 0;
 }
 
 struct json_object *certificate_parse(const struct scope *scope, const char *text)

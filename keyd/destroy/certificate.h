@@ -33,6 +33,16 @@ struct certificate_terms {
 int certificate_add_terms(struct json_object *draft, const struct certificate_terms *terms)
 	__attribute__((warn_unused_result));
 
+/* Enters which sanitization of its volume it is, and the initiator ("": unknown) that sent it. 0 or -ENOMEM. */
+int certificate_add_sanitize(struct json_object *draft, uint32_t number, const char *initiator)
+	__attribute__((warn_unused_result));
+
+enum { CERTIFICATE_DIGEST_BYTES = 128 };
+
+/* The SHA-256 of the certificate's text, for the audit log to name it. 0 or -ENOMEM. */
+int certificate_digest(struct json_object *certificate, char *text, size_t cap)
+	__attribute__((warn_unused_result));
+
 /* Who uid is: "uid" and "user". NULL: out of memory. */
 struct json_object *certificate_person(uid_t uid);
 

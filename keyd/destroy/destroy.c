@@ -6,15 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/sha.h>
-
 #include "certificate.h"
 #include "clock.h"
 #include "ledger.h"
 #include "log.h"
 #include "revocation.h"
 #include "serverkeys.h"
-#include "text.h"
 #include "token.h"
 
 enum { ERASE_FILES_A_STEP = 16, ERASE_ATTEMPTS = 3 };
@@ -129,14 +126,11 @@ static void answer_done(struct keyd *keyd, struct destroy *d)
 /* What the audit log says at the end names the very document that was handed out. */
 static int audit_end(struct keyd *keyd, const struct destroy *d)
 {
-	const char *text = certificate_text(d->certificate);
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-	char hex[2 * SHA256_DIGEST_LENGTH + 1], detail[128], names[1];
+	char detail[CERTIFICATE_DIGEST_BYTES], names[1];
 
-	if (!text || !SHA256((const uint8_t *)text, strlen(text), digest))
-		return -ENOMEM;
-	text_hex(digest, sizeof(digest), hex);
-	(void)snprintf(detail, sizeof(detail), "certificate sha256 %s", hex);
+	int rc = certificate_digest(d->certificate, detail, sizeof(detail));
+	if (rc)
+		return rc;
 	bool proven = certificate_is_verified(d->certificate) &&
 		      !certificate_missing(d->certificate, names, sizeof(names));
 	return audit(keyd, d, d->rev.scope.volume ? "volume-destroyed" : "level-destroyed", detail,
@@ -231,18 +225,6 @@ static void finish(struct keyd *keyd, struct destroy *d)
 	end(keyd, d);
 }
 
-static int add_answers(struct destroy *d)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < d->rev.target_count; i++) {
-		const struct revocation_target *target = &d->rev.targets[i];
-		rc = certificate_add_answer(d->certificate, target->answer, &target->peer,
-			target->wiped, target->scrubs);
-	}
-	return rc;
-}
-
 static void on_revoked(struct keyd *keyd, struct revocation *rev)
 {
 	struct destroy *d = (struct destroy *)rev;
@@ -252,7 +234,7 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	if (missing)
 		log_warning("destroying %s: %zu did not acknowledge: %s", scope_name(&rev->scope),
 			missing, names);
-	int rc = add_answers(d);
+	int rc = revocation_certify(rev, d->certificate);
 	if (rc) {
 		give_up(keyd, d, "note the consumers' answers", rc);
 		return;
@@ -459,21 +441,11 @@ void destroy_resume_all(struct keyd *keyd)
 	}
 }
 
-static void unlink_revocation(struct keyd *keyd, const struct revocation *rev)
-{
-	struct revocation **link = &keyd->revocations;
-
-	while (*link && *link != rev)
-		link = &(*link)->next;
-	if (*link)
-		*link = rev->next;
-}
-
 void destroy_abandon_all(struct keyd *keyd)
 {
 	while (keyd->destroys) {
 		struct destroy *d = keyd->destroys;
-		unlink_revocation(keyd, &d->rev);
+		revocation_forget(keyd, &d->rev);
 		unlink_destroy(keyd, d);
 		admin_answer_waiting(keyd, &d->waiting, PROTO_FAILED, NULL,
 			"there is no certificate for %s alone: the whole key store is being "

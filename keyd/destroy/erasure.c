@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ struct scope_file {
 
 static const struct scope_file intent_file = {LEVEL_INTENT_FILE, VOLUME_INTENT_SUFFIX};
 static const struct scope_file request_file = {LEVEL_REQUEST_FILE, VOLUME_REQUEST_SUFFIX};
+static const struct scope_file sanitize_file = {"", VOLUME_SANITIZE_SUFFIX};
 static const struct scope_file tombstone_file = {LEVEL_TOMBSTONE_FILE, VOLUME_TOMBSTONE_SUFFIX};
 static const struct scope_file certificate_file = {
 	LEVEL_CERTIFICATE_FILE, VOLUME_CERTIFICATE_SUFFIX};
@@ -155,8 +157,8 @@ static bool is_remnant(const struct scope *scope, const char *name)
 	if (durable_is_temporary(name))
 		return true;
 	/* Another's unfinished intent, or request, would have nothing left to do. */
-	static const char *const suffixes[] = {
-		VOLUME_KEY_SUFFIX, VOLUME_INTENT_SUFFIX, VOLUME_REQUEST_SUFFIX};
+	static const char *const suffixes[] = {VOLUME_KEY_SUFFIX, VOLUME_INTENT_SUFFIX,
+		VOLUME_REQUEST_SUFFIX, VOLUME_SANITIZE_SUFFIX};
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		size_t suffix_len = strlen(suffixes[i]);
 		if (len > suffix_len && !strcmp(name + len - suffix_len, suffixes[i]))
@@ -319,12 +321,12 @@ int erasure_write_tombstone(const struct keystore *ks, const struct scope *scope
 	return write_statement(ks, scope, &tombstone_file, &rec);
 }
 
-int erasure_write_certificate(
-	const struct keystore *ks, const struct scope *scope, const char *json)
+static int write_certificate(const struct keystore *ks, const struct scope *scope,
+	const struct scope_file *file, const char *json)
 {
 	char name[STORE_NAME_BYTES];
 
-	int dir_fd = open_scope(ks, scope, &certificate_file, name);
+	int dir_fd = open_scope(ks, scope, file, name);
 	if (dir_fd < 0)
 		return dir_fd;
 	int rc = durable_write(dir_fd, name, json, strlen(json));
@@ -332,13 +334,14 @@ int erasure_write_certificate(
 	return rc;
 }
 
-int erasure_read_certificate(const struct keystore *ks, const struct scope *scope, char **json)
+static int read_certificate(const struct keystore *ks, const struct scope *scope,
+	const struct scope_file *file, char **json)
 {
 	char name[STORE_NAME_BYTES];
 	uint8_t *data;
 	size_t len_bytes;
 
-	int dir_fd = open_scope(ks, scope, &certificate_file, name);
+	int dir_fd = open_scope(ks, scope, file, name);
 	if (dir_fd < 0)
 		return dir_fd;
 	int rc = durable_read(dir_fd, name, CERTIFICATE_BYTES_MAX, &data, &len_bytes);
@@ -346,6 +349,72 @@ int erasure_read_certificate(const struct keystore *ks, const struct scope *scop
 		*json = (char *)data; /* caller owns it; durable_read() terminates it */
 	(void)close(dir_fd);
 	return rc;
+}
+
+int erasure_write_certificate(
+	const struct keystore *ks, const struct scope *scope, const char *json)
+{
+	return write_certificate(ks, scope, &certificate_file, json);
+}
+
+int erasure_read_certificate(const struct keystore *ks, const struct scope *scope, char **json)
+{
+	return read_certificate(ks, scope, &certificate_file, json);
+}
+
+/* Each sanitization has its own. */
+static void number_suffix(char suffix[STORE_NAME_BYTES / 2], uint32_t number)
+{
+	(void)snprintf(suffix, STORE_NAME_BYTES / 2, VOLUME_SANITIZE_SUFFIX "-%u%s",
+		(unsigned)number, VOLUME_CERTIFICATE_SUFFIX);
+}
+
+int erasure_write_sanitize_certificate(
+	const struct keystore *ks, const struct volume *volume, uint32_t number, const char *json)
+{
+	const struct scope scope = {
+		.level = volume->level, .volume = (struct volume *)(uintptr_t)volume};
+	char suffix[STORE_NAME_BYTES / 2];
+	const struct scope_file file = {"", suffix};
+
+	number_suffix(suffix, number);
+	return write_certificate(ks, &scope, &file, json);
+}
+
+int erasure_read_sanitize_certificate(
+	const struct keystore *ks, const struct volume *volume, uint32_t number, char **json)
+{
+	const struct scope scope = {
+		.level = volume->level, .volume = (struct volume *)(uintptr_t)volume};
+	char suffix[STORE_NAME_BYTES / 2];
+	const struct scope_file file = {"", suffix};
+
+	number_suffix(suffix, number);
+	return read_certificate(ks, &scope, &file, json);
+}
+
+int erasure_write_sanitize(const struct keystore *ks, const struct scope *scope,
+	enum record_state state, const char *body)
+{
+	const struct volume *volume = scope->volume;
+	char *borrowed = (char *)(uintptr_t)body; /* only read by record_seal() */
+	struct record rec = {
+		.kind = RECORD_SANITIZE,
+		.state = state,
+		.changed_at = clock_wall_seconds(),
+		.sector_bytes = volume->sector_bytes,
+		.data_offset_bytes = volume->data_offset_bytes,
+		.size_bytes = volume->size_bytes,
+		.body = borrowed,
+	};
+
+	int rc = text_copy(rec.cipher, sizeof(rec.cipher), volume->cipher->name);
+	return rc ? rc : write_statement(ks, scope, &sanitize_file, &rec);
+}
+
+int erasure_read_sanitize(const struct keystore *ks, const struct scope *scope, struct record *rec)
+{
+	return read_statement(ks, scope, &sanitize_file, RECORD_SANITIZE, rec);
 }
 
 static int remove_statement(
@@ -365,7 +434,9 @@ static int remove_statement(
 
 int erasure_remove_intent(const struct keystore *ks, const struct scope *scope)
 {
-	return remove_statement(ks, scope, &intent_file);
+	int rc = scope->volume ? remove_statement(ks, scope, &sanitize_file) : 0;
+
+	return rc ? rc : remove_statement(ks, scope, &intent_file);
 }
 
 int erasure_remove_request(const struct keystore *ks, const struct scope *scope)

@@ -92,7 +92,23 @@ int erasure_write_certificate(const struct keystore *ks, const struct scope *sco
 int erasure_read_certificate(const struct keystore *ks, const struct scope *scope, char **json)
 	__attribute__((warn_unused_result));
 
+/* Also the statement of an earlier sanitization: the tombstone says more. */
 int erasure_remove_intent(const struct keystore *ks, const struct scope *scope)
 	__attribute__((warn_unused_result));
+
+/*
+ * The statement about a sanitization of scope->volume (sanitize.h): state RECORD_REVOKING, RECORD_ERASING,
+ * RECORD_HEADER_DUE or RECORD_RENEWED, body the certificate or its draft. Writing replaces. 0 or -errno.
+ */
+int erasure_write_sanitize(const struct keystore *ks, const struct scope *scope,
+	enum record_state state, const char *body) __attribute__((warn_unused_result));
+int erasure_read_sanitize(const struct keystore *ks, const struct scope *scope, struct record *rec)
+	__attribute__((warn_unused_result));
+
+/* As erasure_write_certificate() and erasure_read_certificate(), of the volume's sanitization number. */
+int erasure_write_sanitize_certificate(const struct keystore *ks, const struct volume *volume,
+	uint32_t number, const char *json) __attribute__((warn_unused_result));
+int erasure_read_sanitize_certificate(const struct keystore *ks, const struct volume *volume,
+	uint32_t number, char **json) __attribute__((warn_unused_result));
 
 #endif

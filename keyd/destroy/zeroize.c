@@ -14,6 +14,7 @@
 #include "log.h"
 #include "pending.h"
 #include "revocation.h"
+#include "sanitize.h"
 #include "secret.h"
 #include "serverkeys.h"
 #include "zeroize_holders.h"
@@ -165,6 +166,7 @@ static void begin(struct keyd *keyd, struct zeroize *z)
 	bool loaded = ks->root != NULL;
 	keyd->zeroize = z; /* keyd owns it */
 	destroy_abandon_all(keyd);
+	sanitize_forget_all(keyd);
 	pending_forget_all(keyd);
 	forget_uploads(keyd);
 	if (loaded) {

@@ -123,9 +123,13 @@ static void put_subject(struct json_object *c)
 	struct json_object *volumes = NULL;
 	const char *scope = format_member(c, "scope");
 
-	if (!strcmp(scope, "store"))
+	if (!strcmp(scope, "store")) {
 		(void)fputs("every level of the key store", stdout);
-	else if (strcmp(scope, "volume") != 0 || !json_object_object_get_ex(c, "volumes", &volumes))
+		return;
+	}
+	if (format_is_sanitization(c))
+		(void)fputs("an earlier key of ", stdout);
+	if (strcmp(scope, "volume") != 0 || !json_object_object_get_ex(c, "volumes", &volumes))
 		(void)printf("level %s", format_member(c, "level"));
 	else
 		(void)printf(

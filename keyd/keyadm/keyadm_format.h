@@ -6,6 +6,7 @@
 #ifndef KEYD_KEYADM_FORMAT_H
 #define KEYD_KEYADM_FORMAT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -46,6 +47,9 @@ void format_level(FILE *out, struct json_object *level);
 void format_volumes(FILE *out, struct json_object *volumes);
 void format_volume(FILE *out, struct json_object *volume);
 void format_certificate(FILE *out, struct json_object *certificate);
+
+/* True when it is of a key that was replaced: its volume may live. */
+bool format_is_sanitization(struct json_object *certificate);
 
 /* The audit log, one JSON object a line, as one line each for people. */
 void format_audit(FILE *out, const char *lines);

@@ -8,6 +8,11 @@
 #include "keyadm_format_private.h"
 #include "keyadm_ledger.h"
 
+bool format_is_sanitization(struct json_object *certificate)
+{
+	return json_object_object_get_ex(certificate, "sanitization", NULL);
+}
+
 /* The line for people that opens a certificate. */
 static void put_summary(FILE *out, struct json_object *c)
 {
@@ -17,7 +22,8 @@ static void put_summary(FILE *out, struct json_object *c)
 
 	(void)json_object_object_get_ex(c, "verification", &verification);
 	if (!strcmp(format_member(c, "scope"), "volume")) {
-		(void)fputs("Volume ", out);
+		(void)fputs(
+			format_is_sanitization(c) ? "An earlier key of volume " : "Volume ", out);
 		format_text(out, format_member(json_object_array_get_idx(array_of(c, "volumes"), 0),
 					 "uuid"));
 		(void)fputs(" of level ", out);
@@ -57,10 +63,16 @@ static void put_person(FILE *out, struct json_object *c, const char *label, cons
 static void put_decision(FILE *out, struct json_object *c)
 {
 	static const struct value approved[] = {{"approved", "approved_at", VALUE_OPTIONAL}};
+	static const struct value sent[] = {
+		{"command", "command", VALUE_OPTIONAL},
+		{"initiator", "initiator", VALUE_OPTIONAL},
+		{"sanitization", "sanitization", VALUE_OPTIONAL},
+	};
 
 	put_person(out, c, "requester", "requester");
 	put_person(out, c, "approved by", "approved_by");
 	PAIRS(out, c, approved);
+	PAIRS(out, c, sent);
 	if (!strcmp(format_member(c, "emergency"), "true"))
 		format_pair(out, "emergency", "without approval and delay");
 }

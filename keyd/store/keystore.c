@@ -312,7 +312,7 @@ struct volume *keystore_volume(const struct keystore *ks, const char *id)
 enum key_state keystore_volume_state(const struct volume *volume)
 {
 	static const enum key_state strictest_first[] = {
-		KEY_DESTROYED, KEY_DESTROYING, KEY_DAMAGED, KEY_SUSPENDED};
+		KEY_DESTROYED, KEY_DESTROYING, KEY_DAMAGED, KEY_SANITIZING, KEY_SUSPENDED};
 
 	for (size_t i = 0; i < sizeof(strictest_first) / sizeof(strictest_first[0]); i++) {
 		enum key_state state = strictest_first[i];
@@ -331,6 +331,8 @@ const char *keystore_state_name(enum key_state state)
 		return "suspended";
 	case KEY_DESTROYING:
 		return "destroying";
+	case KEY_SANITIZING:
+		return "sanitizing";
 	case KEY_DESTROYED:
 		return "destroyed";
 	case KEY_DAMAGED:
@@ -397,6 +399,7 @@ void store_free_volume(struct volume *volume)
 {
 	if (!volume)
 		return;
+	keystore_forget_header(volume);
 	free(volume->path);
 	free(volume);
 }

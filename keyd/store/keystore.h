@@ -14,6 +14,8 @@
  *   levels/NAME/destroyed                RECORD_TOMBSTONE: wins over any key that comes back
  *   levels/NAME/certificate.json
  *   levels/NAME/volumes/UUID.{intent,request,destroyed,certificate.json}
+ *   levels/NAME/volumes/UUID.sanitize    RECORD_SANITIZE: its key is being, or was, replaced (sanitize.h)
+ *   levels/NAME/volumes/UUID.sanitize-N.certificate.json
  *   levels/NAME/before/                  the destroyed level that this one was (import)
  *   zeroized                             every key was destroyed at once (zeroize_record.h)
  *   lock                                 flock(2): one keyd a store
@@ -42,6 +44,7 @@ enum key_state { /* after NIST SP 800-57 part 1, section 7 */
 	KEY_ACTIVE = 1,
 	KEY_SUSPENDED,  /* levels only */
 	KEY_DESTROYING, /* the intent is durable: no key leaves any more */
+	KEY_SANITIZING, /* volumes only: a new key is to take its place, and none leaves until then */
 	KEY_DESTROYED,
 	KEY_DAMAGED, /* its file is missing or fails authentication */
 };
@@ -60,6 +63,14 @@ struct volume {
 	uint64_t size_bytes; /* what initiators see */
 	int64_t created_at;  /* seconds since the epoch; 0: unknown */
 	int64_t destroyed_at;
+	uint32_t sanitized; /* how often its key was replaced, or is being */
+	bool header_due;    /* the LUKS2 header of the present key may not be on the medium yet */
+	struct volume_header *header; /* owned; NULL: made when it is needed */
+};
+
+/* The LUKS2 header that belongs to a volume's key, in memory. */
+struct volume_header {
+	int fd; /* owned: a memfd of the volume's data_offset_bytes */
 };
 
 struct level {
@@ -208,5 +219,40 @@ int keystore_volume_resize(struct keystore *ks, struct volume *volume, uint64_t 
 
 /* Frees what the draft still owns. Harmless on a zeroed draft (header_fd -1). */
 void keystore_volume_discard(struct volume_draft *draft);
+
+/* A key for a volume that is there, which has another one until it is committed. Zeroed: none. */
+struct volume_renewal {
+	uint8_t *sealed; /* owned: the key's file */
+	size_t sealed_bytes;
+	char fingerprint[FINGERPRINT_BYTES];
+	struct volume_header *header; /* owned */
+};
+
+/*
+ * Makes a new key and its LUKS2 header; stores nothing. 0, -EBADMSG (damaged level, or the header would
+ * not fit in front of the data), or -errno. The caller ends it with keystore_renewal_discard().
+ */
+int keystore_renewal_prepare(struct keystore *ks, struct volume *volume,
+	struct volume_renewal *renewal) __attribute__((warn_unused_result));
+
+/*
+ * Puts the new key, durably, into the place of volume's old one, which is erased already. Its header is due from
+ * then on. 0 or -errno: then it may be repeated.
+ */
+int keystore_renewal_commit(const struct keystore *ks, struct volume *volume,
+	struct volume_renewal *renewal) __attribute__((warn_unused_result));
+
+/* Frees what the renewal still owns. */
+void keystore_renewal_discard(struct volume_renewal *renewal);
+
+/*
+ * The header of volume, whose key is given: the same bytes to everybody who asks, as long as it is due. *fd stays the
+ * volume's. 0 or -errno.
+ */
+int keystore_volume_header(struct volume *volume, const uint8_t *key, int *fd)
+	__attribute__((warn_unused_result));
+
+/* The header is on the medium: it is forgotten, and not due any more. */
+void keystore_forget_header(struct volume *volume);
 
 #endif

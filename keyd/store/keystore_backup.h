@@ -6,7 +6,7 @@
 #include "keystore.h"
 #include "package.h"
 
-/* The volumes that an export of level has: those whose keys are not destroyed, or about to be. */
+/* The volumes that an export of level has: those whose keys are not destroyed, or about to be, or to be replaced. */
 size_t keystore_export_volumes(const struct level *level, size_t *path_bytes);
 
 /*

@@ -10,7 +10,8 @@
 
 static bool is_exported(const struct volume *volume)
 {
-	return volume->state != KEY_DESTROYED && volume->state != KEY_DESTROYING;
+	return volume->state != KEY_DESTROYED && volume->state != KEY_DESTROYING &&
+	       volume->state != KEY_SANITIZING;
 }
 
 size_t keystore_export_volumes(const struct level *level, size_t *path_bytes)

@@ -193,6 +193,59 @@ static int load_volume_key(
 	return 0;
 }
 
+/* What the statement of a sanitization says about the volume. */
+static int fill_sanitized(struct volume *volume, const struct record *rec)
+{
+	struct json_object *volumes;
+	struct record told = *rec; /* borrows */
+
+	struct json_object *body = rec->body ? json_tokener_parse(rec->body) : NULL;
+	const char *path = "";
+	if (json_object_object_get_ex(body, "volumes", &volumes) &&
+		json_object_is_type(volumes, json_type_array))
+		path = json_string(json_object_array_get_idx(volumes, 0), "path");
+	told.body = (char *)(uintptr_t)path; /* only read */
+	int rc = fill_volume(volume, &told);
+	volume->sanitized = (uint32_t)json_number(body, "sanitization");
+	json_object_put(body);
+	return rc == -ENOMEM ? rc : volume->cipher ? 0 : -EBADMSG;
+}
+
+/*
+ * A volume whose key is being replaced, or was. Only the key that took the place counts from then on: an
+ * older file that is put back is damaged.
+ */
+static int load_sanitized(
+	const struct volumes_load *load, int dir_fd, const char *name, struct volume *volume)
+{
+	char key_file[STORE_NAME_BYTES];
+	struct record rec = {0};
+
+	int rc = store_read_record(dir_fd, name, RECORD_SANITIZE, load->ks->root, load->level->name,
+		volume->uuid, &rec, NULL, 0);
+	if (!rc)
+		rc = fill_sanitized(volume, &rec);
+	if (rc == 0 && (rec.state == RECORD_REVOKING || rec.state == RECORD_ERASING)) {
+		volume->state = KEY_SANITIZING;
+	} else if (!rc) {
+		store_volume_file(key_file, volume->uuid, VOLUME_KEY_SUFFIX);
+		rc = load_volume_key(load, dir_fd, key_file, volume);
+		volume->header_due = rec.state == RECORD_HEADER_DUE;
+	}
+	if (!rc && volume->state == KEY_ACTIVE && strcmp(volume->fingerprint, rec.fingerprint)) {
+		log_error("level %s: volume %s has a key again that was replaced: it is not used; "
+			  "put the last one back",
+			load->level->name, volume->uuid);
+		volume->state = KEY_DAMAGED;
+	}
+	record_clear(&rec);
+	if (!rc || is_fatal(rc))
+		return rc;
+	log_error("level %s: %s is damaged", load->level->name, name);
+	volume->state = KEY_DAMAGED;
+	return 0;
+}
+
 static bool has_suffix(const char *name, const char *suffix)
 {
 	return !strcmp(name + PROTO_UUID_BYTES - 4, suffix);
@@ -211,10 +264,12 @@ static int visit_volume_file(void *arg, int dir_fd, const char *name)
 	memcpy(uuid, name, PROTO_UUID_BYTES - 4); /* 36 characters */
 	bool tells = has_suffix(name, VOLUME_KEY_SUFFIX) ||
 		     has_suffix(name, VOLUME_INTENT_SUFFIX) ||
+		     has_suffix(name, VOLUME_SANITIZE_SUFFIX) ||
 		     has_suffix(name, VOLUME_TOMBSTONE_SUFFIX);
 	if (!text_is_uuid(uuid) || !tells || store_find_volume(load->level, uuid))
 		return 0;
-	bool only_key = has_suffix(name, VOLUME_KEY_SUFFIX);
+	bool only_key =
+		has_suffix(name, VOLUME_KEY_SUFFIX) || has_suffix(name, VOLUME_SANITIZE_SUFFIX);
 	store_volume_file(file, uuid, VOLUME_TOMBSTONE_SUFFIX);
 	bool tombstone = exists(dir_fd, file);
 	if (level_gone && only_key && !tombstone)
@@ -227,6 +282,9 @@ static int visit_volume_file(void *arg, int dir_fd, const char *name)
 	store_volume_file(file, uuid, VOLUME_INTENT_SUFFIX);
 	if (exists(dir_fd, file))
 		return load_statement(load, dir_fd, file, volume, RECORD_INTENT);
+	store_volume_file(file, uuid, VOLUME_SANITIZE_SUFFIX);
+	if (exists(dir_fd, file))
+		return load_sanitized(load, dir_fd, file, volume);
 	return load_volume_key(load, dir_fd, name, volume);
 }
 

@@ -18,6 +18,7 @@
 #define VOLUME_KEY_SUFFIX         ".key"
 #define VOLUME_INTENT_SUFFIX      ".intent"
 #define VOLUME_REQUEST_SUFFIX     ".request"
+#define VOLUME_SANITIZE_SUFFIX    ".sanitize"
 #define VOLUME_TOMBSTONE_SUFFIX   ".destroyed"
 #define VOLUME_CERTIFICATE_SUFFIX ".certificate.json"
 

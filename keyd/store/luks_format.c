@@ -2,6 +2,7 @@
 #include "luks_format.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 
 enum {
 	SECTOR_BYTES = 512,
+	COPIES_BYTES = 2 * 16 * 1024, /* the header and its copy */
 	/* Room for the default metadata and key-slot areas and some data: formatted, then cut. */
 	WORK_BYTES = 32 * 1024 * 1024,
 	DIGEST_ITERATIONS = 1000, /* the key is random, so stretching it gains nothing */
@@ -70,7 +72,7 @@ int luks_format(const struct luks_format *fmt, const uint8_t *key, int *header_f
 	uint64_t offset_bytes = 0;
 	int rc;
 
-	int fd = memfd_create("luks2-header", MFD_CLOEXEC);
+	int fd = memfd_create("luks2-header", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
 	rc = -errno;
@@ -92,6 +94,12 @@ int luks_format(const struct luks_format *fmt, const uint8_t *key, int *header_f
 	rc = ftruncate(fd, (off_t)offset_bytes) ? -errno : 0;
 out:
 	crypt_free(cd);
+	/* What lies in the unused area for key slots is of no use, and would be held in memory. */
+	if (!rc && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, COPIES_BYTES,
+			   (off_t)offset_bytes - COPIES_BYTES))
+		rc = -errno;
+	if (!rc && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
+		rc = -errno;
 	if (rc) {
 		log_error("cannot format a LUKS2 header: error %d", -rc);
 		(void)close(fd);

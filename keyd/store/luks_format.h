@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
- * Makes the LUKS2 header of a new volume (DESIGN 3) in memory, through libcryptsetup, without
+ * Makes the LUKS2 header of a volume with a new key (DESIGN 3) in memory, through libcryptsetup, without
  * device-mapper and without key slots.
  */
 #ifndef KEYD_LUKS_FORMAT_H
@@ -18,8 +18,8 @@ struct luks_format {
 };
 
 /*
- * *header_fd becomes a memfd, owned by the caller, that holds the header and nothing else: its length
- * is *data_offset_bytes, where the volume's data starts. key has fmt->cipher->key_bytes bytes. It takes
+ * *header_fd becomes a memfd, owned by the caller, that holds the header and nothing else, and that
+ * nobody can change any more: its length is *data_offset_bytes, where the volume's data starts. key has fmt->cipher->key_bytes bytes. It takes
  * some 50 ms. 0 or -errno (-EIO when libcryptsetup refuses; the reason is logged).
  */
 int luks_format(const struct luks_format *fmt, const uint8_t *key, int *header_fd,

@@ -26,6 +26,8 @@ enum record_kind {
 	RECORD_INTENT,    /* no key, sealed under the root key; body: draft certificate, JSON */
 	/* no key, sealed under the root key; body: who asked to destroy, JSON */
 	RECORD_REQUEST = 8,
+	/* no key, sealed under the root key; body: certificate, or its draft: see sanitize.h */
+	RECORD_SANITIZE = 9,
 	/* keys/ of the store, sealed under the root key; bodies: JSON, see serverkeys.c */
 	RECORD_AUDIT_KEY = 16,   /* HMAC-SHA-256 */
 	RECORD_SIGNING_KEY = 17, /* Ed25519 */
@@ -43,6 +45,9 @@ enum record_state {
 	RECORD_DESTROYED, /* of tombstones */
 	RECORD_REVOKING,  /* of intents: consumers may still hold keys */
 	RECORD_ERASING,   /* of intents: the answer of every consumer is in the body */
+	/* Of RECORD_SANITIZE, beside the last two: */
+	RECORD_HEADER_DUE, /* the new key counts, but its LUKS2 header may not be on the medium */
+	RECORD_RENEWED,    /* it is; no other key may come back */
 };
 
 enum { RECORD_BODY_BYTES_MAX = 64 * 1024 * 1024, RECORD_PEEK_BYTES = 16 };

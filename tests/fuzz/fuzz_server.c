@@ -105,6 +105,14 @@ static void fill(struct proto_msg *msg, struct input *in)
 		msg->volume_resize.commit = take(in) % 2;
 		CHOOSE(msg->volume_resize.id);
 		break;
+	case PROTO_SANITIZE:
+		CHOOSE(msg->sanitize.uuid);
+		CHOOSE(msg->sanitize.initiator);
+		break;
+	case PROTO_HEADER_WRITTEN:
+		msg->header_written.number = take(in);
+		CHOOSE(msg->header_written.uuid);
+		break;
 	case PROTO_REVOKE_ACK:
 		msg->revoke_ack.wiped = take(in);
 		break;
@@ -223,6 +231,7 @@ static void start(void)
 	server = (struct server){
 		.keyd = &keyd, .consumers = {.fd = -1}, .admins = {.fd = -1}, .signal_fd = -1};
 	FUZZ_ASSERT(!config_init(&keyd.config, 0));
+	keyd.config.policy.rules.sanitize = 1;
 	keyd.io.fd = -1;
 	keyd.io.msg = secret_alloc(sizeof(*keyd.io.msg));
 	keyd.io.wire = secret_alloc(PROTO_WIRE_BYTES_MAX);

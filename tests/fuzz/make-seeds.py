@@ -14,12 +14,13 @@ TOP = HERE.parent.parent
 UUID = b"11111111-2222-4333-8444-555555555555"
 
 # Types as in keyd/common/proto.h.
-(HELLO, HELLO_REPLY, ATTACH, ATTACH_REPLY, DETACH, REVOKE, REVOKE_ACK, RESTORE, PING, PONG, RESTORE_ACK) = range(1, 12)
+(HELLO, HELLO_REPLY, ATTACH, ATTACH_REPLY, DETACH, REVOKE, REVOKE_ACK, RESTORE, PING, PONG, RESTORE_ACK,
+ SCRUB, GROWS, SANITIZE, SANITIZE_REPLY, HEADER, HEADER_WRITTEN) = range(1, 18)
 (INIT, STATUS, LEVEL_CREATE, LEVEL_LIST, LEVEL_SHOW, LEVEL_SUSPEND, LEVEL_RESUME, LEVEL_DESTROY, VOLUME_CREATE,
  VOLUME_COMMIT, VOLUME_LIST, VOLUME_SHOW, VOLUME_KEY, VOLUME_DESTROY, AUDIT, AUDIT_VERIFY, UNLOCK,
  INIT_PASSPHRASE) = range(32, 50)
 REPLY, TEXT, VOLUME_HEADER, KEY = range(64, 68)
-GROWS, VOLUME_RESIZE = 13, 90
+VOLUME_RESIZE = 90
 
 
 def message(kind, layout="", *fields):
@@ -39,6 +40,9 @@ def proto():
     yield "revoke-ack", message(REVOKE_ACK, "I", 3)
     yield "restore-ack", message(RESTORE_ACK)
     yield "ping", message(PING)
+    yield "sanitize", message(SANITIZE, "40s256s", UUID, b"iqn.2007-06.example:host")
+    yield "header", message(HEADER, "QI40s", 1 << 24, 1, UUID)
+    yield "header-written", message(HEADER_WRITTEN, "I40s", 1, UUID)
     yield "init", message(INIT, "16s", b"file")
     yield "init-passphrase", message(INIT_PASSPHRASE, "16sI512s", b"passphrase", 4, b"word")
     yield "unlock", message(UNLOCK, "I512s", 4, b"word")
@@ -84,6 +88,11 @@ def server():
     yield "destroy-volume", hello + attach + say(ADMIN, VOLUME_DESTROY, VOLUME) + WAIT + say(ADMIN, VOLUME_LIST, RED)
     yield "suspend", (hello + say(ADMIN, LEVEL_SUSPEND, RED) + WAIT + attach + say(ADMIN, LEVEL_RESUME, RED) + WAIT
                       + attach)
+    sanitize = hello + attach + say(TGTD, SANITIZE, VOLUME, RED)
+    yield "sanitize", (sanitize + say(TGTD, REVOKE_ACK, 1) + WAIT + attach + say(TGTD, HEADER_WRITTEN, 1, VOLUME) + WAIT
+                       + say(ADMIN, VOLUME_SHOW, VOLUME))
+    yield "sanitize-lost", sanitize + again(TGTD) + WAIT + hello + attach + say(ADMIN, LEVEL_DESTROY, RED) + WAIT
+    yield "sanitize-not-mine", hello + say(TGTD, SANITIZE, VOLUME, RED) + say(TGTD, HEADER_WRITTEN, 0, VOLUME)
     yield "two", hello + say(TGTD2, HELLO, RED) + attach + say(TGTD2, ATTACH, VOLUME, NOTHING, RED_PATH)
     yield "create", say(ADMIN, LEVEL_CREATE, NEW) + create + say(ADMIN, VOLUME_COMMIT, 0) + say(ADMIN, VOLUME_LIST, 0)
     grow = hello + say(TGTD, GROWS, 0) + attach + say(ADMIN, VOLUME_RESIZE, 1, 40, 0, VOLUME) + say(

@@ -168,6 +168,8 @@ static void without_settings_a_destroy_is_at_once(void **state)
 	assert_int_equal(read_text("[levels]\nfetch = 0\n[level a]\nfetch = 1\n"), 0);
 	assert_int_equal(rules_of("any").approval, 0);
 	assert_int_equal(rules_of("a").delay_s, 0);
+	assert_int_equal(rules_of("any").sanitize, 0);
+	assert_int_equal(rules_of("a").sanitize, 0);
 }
 
 /* Unlike the list of who may fetch, what a level does not say is taken from [levels], wherever that stands. */
@@ -177,6 +179,7 @@ static void rules_of_a_level_go_over_those_of_all(void **state)
 	assert_int_equal(read_text("[level quick]\n"
 				   "destroy-approval = no\n"
 				   "destroy-delay = 0\n"
+				   "sanitize = no\n"
 				   "[level slow]\n"
 				   "destroy-delay = 86400\n"
 				   "[keyd]\n"
@@ -186,6 +189,7 @@ static void rules_of_a_level_go_over_those_of_all(void **state)
 				   "[levels]\n"
 				   "destroy-approval = yes\n"
 				   "destroy-delay = 7\n"
+				   "sanitize = yes\n"
 				   "[level listed]\n"
 				   "fetch = 1\n"),
 		0);
@@ -196,6 +200,9 @@ static void rules_of_a_level_go_over_those_of_all(void **state)
 	assert_int_equal(rules_of("any").delay_s, 7);
 	assert_int_equal(rules_of("listed").approval, 1);
 	assert_int_equal(rules_of("listed").delay_s, 7);
+	assert_int_equal(rules_of("any").sanitize, 1);
+	assert_int_equal(rules_of("listed").sanitize, 1);
+	assert_int_equal(rules_of("quick").sanitize, 0);
 	assert_int_equal(rules_of("quick").approval, 0);
 	assert_int_equal(rules_of("quick").delay_s, 0);
 	assert_int_equal(rules_of("slow").approval, 1);
@@ -259,6 +266,8 @@ static void values_out_of_range_are_refused(void **state)
 	assert_refused("[keyd]\nemergency = maybe\n", 2, "emergency 'maybe' is not yes or no");
 	assert_refused("[keyd]\nkill-unresponsive = 1\n", 2, "kill-unresponsive");
 	assert_refused("[levels]\ndestroy-approval =\n", 2, "destroy-approval");
+	assert_refused("[levels]\nsanitize = maybe\n", 2, "sanitize");
+	assert_refused("[level a]\nsanitize = yes\nsanitize = no\n", 3, "twice");
 	assert_refused("[levels]\ndestroy-delay = -1\n", 2, "destroy-delay");
 	assert_refused("[level a]\ndestroy-delay = 9999999\n", 2, "destroy-delay");
 	assert_refused("[level a]\ndestroy-delay = 1\ndestroy-delay = 2\n", 3, "twice");

@@ -58,6 +58,15 @@ static const struct row layout[] = {
 	REVOKE_ROWS(REVOKE),
 	ROW(REVOKE_ACK, 16, 4, "u32", revoke_ack, wiped),
 	REVOKE_ROWS(RESTORE),
+	ROW(SANITIZE, 16, 40, "string", sanitize, uuid),
+	ROW(SANITIZE, 56, 256, "string", sanitize, initiator),
+	ROW(SANITIZE_REPLY, 16, 4, "u32", reply, status),
+	ROW(SANITIZE_REPLY, 20, 512, "string", reply, message),
+	ROW(HEADER, 16, 8, "u64", header, header_bytes),
+	ROW(HEADER, 24, 4, "u32", header, number),
+	ROW(HEADER, 28, 40, "string", header, uuid),
+	ROW(HEADER_WRITTEN, 16, 4, "u32", header_written, number),
+	ROW(HEADER_WRITTEN, 20, 40, "string", header_written, uuid),
 	ROW(INIT, 16, 16, "string", init, custody),
 	ROW(LEVEL_CREATE, 16, 64, "string", level, level),
 	ROW(LEVEL_SHOW, 16, 64, "string", level, level),
@@ -119,7 +128,7 @@ static const struct row layout[] = {
 	ROW(UPLOAD, 28, 4096, "bytes", upload, bytes),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 51, TYPE_MAX = 100 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 55, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 
