@@ -20,9 +20,9 @@ Q := $(if $(V),,@)
 
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
-PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c \
+PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c command_sanitize.c \
 	capacity.c range.c request.c provision.c provision_map.c busy.c pool.c volume.c luks.c crypt.c \
-	$(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keyconnect.c note.c \
+	$(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keysanitize.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c \
@@ -99,7 +99,7 @@ $(OUT)/keyadm: $(call pie,$(KEYADM_SRC) $(SHARED_SRC))
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ $(KEYADM_LIBS)
 
 # What knows tgt. Its headers are not ours to mend: -isystem keeps their warnings out.
-TGT_SRCS    := $(addprefix bs_crypt/, plugin.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c capacity.c complete.c)
+TGT_SRCS    := $(addprefix bs_crypt/, plugin.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c command_sanitize.c capacity.c complete.c)
 TGT_OBJECTS := $(call pic,$(TGT_SRCS))
 $(TGT_OBJECTS): TGT_CFLAGS = -isystem $(TGT_SRC)/usr \
 	-DBS_CRYPT_TGT_VERSION='"$(shell dpkg-query -W -f '$${source:Upstream-Version}' tgt)"'

@@ -6,6 +6,7 @@
 
 #include "bytes.h"
 #include "caching.h"
+#include "command.h"
 
 enum {
 	CDB1_FUA = 0x08,
@@ -275,6 +276,8 @@ enum outcome cdb_decode(struct scsi_cmd *cmd, const struct decoder *d, struct re
 		return OUTCOME_INVALID_OPCODE;
 	if (!req->volume)
 		return OUTCOME_NOT_READY;
+	if (crypt_lun(cmd->dev)->sanitizing)
+		return OUTCOME_SANITIZING;
 	req->op = d->op;
 	enum outcome out = decode_range(cmd, req);
 	if (out == OUTCOME_GOOD && req->op == REQUEST_READ) /* else nothing is sent (guard.c) */

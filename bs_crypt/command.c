@@ -23,6 +23,7 @@ static const struct {
 	uint16_t asc; /* and qualifier */
 } senses[OUTCOME_COUNT] = {
 	[OUTCOME_NOT_READY] = {NOT_READY, 0x0401},      /* becoming ready */
+	[OUTCOME_SANITIZING] = {NOT_READY, 0x041b},     /* sanitize in progress */
 	[OUTCOME_NO_ACCESS] = {DATA_PROTECT, 0x7471},   /* logical unit access not authorized */
 	[OUTCOME_READ_ERROR] = {MEDIUM_ERROR, 0x1100},  /* unrecovered read error */
 	[OUTCOME_WRITE_ERROR] = {MEDIUM_ERROR, 0x0c00}, /* write error */

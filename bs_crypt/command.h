@@ -20,6 +20,7 @@ struct crypt_lun {
 	struct capacity *capacity;
 	struct range_lock ranges;
 	bool made_read_only; /* tgt's readonly is set because the volume is */
+	bool sanitizing; /* a SANITIZE is under way: other commands that touch the medium are not served */
 };
 
 static inline struct crypt_lun *crypt_lun(struct scsi_lu *lu)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "keysession_private.h"
@@ -44,6 +45,7 @@ void keysession_go_offline(struct session *s, const char *cause)
 	for (struct keysession_member *m = s->members; m; m = m->next) {
 		m->serial = m->restore = 0;
 		count_grace(m);
+		keysession_sanitize_offline(m);
 	}
 	note(report_error,
 		"keyd at %s is away (%s): I/O goes on with the keys held, for each LUN's grace",
@@ -79,13 +81,18 @@ int keysession_tell_scrub(struct session *s)
 	return send_message(s, &msg);
 }
 
+static uint32_t next_serial(struct session *s)
+{
+	if (!++s->last_serial)
+		s->last_serial = 1;
+	return s->last_serial;
+}
+
 int keysession_send_attach(struct session *s, struct keysession_member *m)
 {
 	struct proto_msg msg = {.type = PROTO_ATTACH};
 
-	if (!++s->last_serial)
-		s->last_serial = 1;
-	msg.serial = m->serial = s->last_serial;
+	msg.serial = m->serial = next_serial(s);
 	m->attach_due = false;
 	m->retry_at_ms = 0;
 	(void)snprintf(msg.attach.uuid, sizeof(msg.attach.uuid), "%s", volume_uuid(m->vol));
@@ -110,6 +117,27 @@ int keysession_send_ping(struct session *s)
 	return send_message(s, &ping);
 }
 
+int keysession_send_sanitize(struct session *s, struct keysession_member *m)
+{
+	struct proto_msg msg = {.type = PROTO_SANITIZE};
+
+	msg.serial = m->sanitize_serial = next_serial(s);
+	(void)snprintf(msg.sanitize.uuid, sizeof(msg.sanitize.uuid), "%s", volume_uuid(m->vol));
+	(void)snprintf(msg.sanitize.initiator, sizeof(msg.sanitize.initiator), "%s",
+		m->sanitize->initiator);
+	return send_message(s, &msg);
+}
+
+int keysession_send_header_written(struct session *s, const struct volume *vol, uint32_t number)
+{
+	struct proto_msg msg = {.type = PROTO_HEADER_WRITTEN};
+
+	msg.header_written.number = number;
+	(void)snprintf(
+		msg.header_written.uuid, sizeof(msg.header_written.uuid), "%s", volume_uuid(vol));
+	return send_message(s, &msg);
+}
+
 static bool may_change(uint32_t status)
 {
 	return status == PROTO_DAMAGED || status == PROTO_FAILED || status == PROTO_BUSY ||
@@ -131,7 +159,7 @@ static void ack_restore(struct session *s, uint32_t serial)
 /* Asked, answered, and as large as the answer says. Caller holds s->lock. */
 static bool has_followed(const struct keysession_member *m)
 {
-	return !m->attach_due && !m->serial && !volume_grows(m->vol);
+	return !m->attach_due && !m->serial && !m->header_reading && !volume_grows(m->vol);
 }
 
 void keysession_settle(struct session *s)
@@ -169,7 +197,7 @@ static int apply_answer(struct keysession_member *m, const struct proto_attach_r
 		(void)snprintf(why, why_bytes, "keyd: %s", reply->message);
 		rc = -EAGAIN;
 	} else {
-		rc = volume_key_apply(m->vol, reply, why, why_bytes);
+		rc = volume_key_apply(m->vol, reply, keysession_header_fd(m), why, why_bytes);
 		keysession_key_gone(m);
 		m->holding = !rc && reply->status == PROTO_OK;
 	}
@@ -190,6 +218,9 @@ static void on_attach_reply(struct session *s, const struct proto_msg *msg)
 		return; /* the volume was closed meanwhile */
 	m->serial = 0;
 	int rc = apply_answer(m, &msg->attach_reply, why, sizeof(why));
+	keysession_header_applied(m, rc);
+	if (keysession_header_reread(m, rc))
+		return;
 	report_answer(m, rc, why);
 	memcpy(m->why, why, sizeof(why));
 	if (!m->answered)
@@ -208,7 +239,8 @@ static bool concerns(const struct proto_revoke *revoke, const struct volume *vol
 static void on_revoke(struct session *s, const struct proto_msg *msg)
 {
 	struct proto_msg ack = {.type = PROTO_REVOKE_ACK, .serial = msg->serial};
-	bool destroy = msg->revoke.reason != PROTO_REASON_SUSPEND;
+	bool sanitize = msg->revoke.reason == PROTO_REASON_SANITIZE;
+	bool destroy = !sanitize && msg->revoke.reason != PROTO_REASON_SUSPEND;
 
 	for (struct keysession_member *m = s->members; m; m = m->next) {
 		if (!concerns(&msg->revoke, m->vol))
@@ -216,8 +248,12 @@ static void on_revoke(struct session *s, const struct proto_msg *msg)
 		ack.revoke_ack.wiped +=
 			volume_key_wipe(m->vol, destroy ? VOLUME_DESTROYED : VOLUME_NOT_READY);
 		keysession_key_gone(m);
+		if (!sanitize)
+			keysession_sanitize_end(m, -EIO); /* one before this */
 		note(report_info, "%s: key %s", volume_path(m->vol),
-			destroy ? "destroyed" : "suspended");
+			sanitize  ? "is being replaced"
+			: destroy ? "destroyed"
+				  : "suspended");
 	}
 	(void)send_message(s, &ack);
 	process_scrub_cached();
@@ -249,6 +285,8 @@ static const struct {
 	{PROTO_REVOKE, on_revoke},
 	{PROTO_RESTORE, on_restore},
 	{PROTO_PONG, on_pong},
+	{PROTO_SANITIZE_REPLY, keysession_on_sanitize_reply},
+	{PROTO_HEADER, keysession_on_header},
 };
 
 /* Caller holds s->lock. */
@@ -268,7 +306,7 @@ static void dispatch(struct session *s)
 void keysession_receive(struct session *s)
 {
 	while (s->online) {
-		int rc = proto_recv(&s->channel, NULL, 0);
+		int rc = proto_recv(&s->channel, &s->passed_fd, 0);
 		if (rc == -EAGAIN)
 			return;
 		if (rc) {
@@ -278,6 +316,9 @@ void keysession_receive(struct session *s)
 		}
 		s->heard_at_ms = clock_now_ms();
 		dispatch(s);
+		if (s->passed_fd >= 0)
+			(void)close(s->passed_fd);
+		s->passed_fd = -1;
 		if (s->online)
 			secret_wipe(s->channel.msg, sizeof(*s->channel.msg));
 	}

@@ -168,6 +168,7 @@ static void *run_session(void *arg)
 		if (!s->online && now >= s->connect_at_ms)
 			try_connect(s);
 		keysession_receive(s);
+		keysession_sanitize_due(s, clock_now_ms());
 		keysession_settle(s);
 		attach_due_members(
 			s, clock_now_ms()); /* after what was received, which makes some due */
@@ -210,6 +211,7 @@ static struct session *session_new(const char *socket)
 		return NULL;
 	(void)snprintf(s->socket, sizeof(s->socket), "%s", socket);
 	s->channel.fd = -1;
+	s->passed_fd = -1;
 	s->connect_at_ms = clock_now_ms();
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -327,6 +329,7 @@ void keysession_leave(struct keysession_member *member)
 		at = &(*at)->next;
 	*at = member->next;
 	(void)volume_key_wipe(member->vol, VOLUME_NOT_READY);
+	keysession_sanitize_leave(member);
 	/* After the ATTACH, in the order of the socket: keyd forgets a key that it sent just now. */
 	if (s->online && !is_open(s, volume_uuid(member->vol)))
 		(void)keysession_send_detach(s, member->vol);

@@ -5,7 +5,8 @@
  *
  * The thread asks for keys, obeys REVOKE and acknowledges it only when volume_key_wipe() has
  * returned for every volume concerned, reconnects by itself, and drops keys when keyd stays away
- * longer than a volume's grace. It never touches a disk and never waits for tgtd's main loop.
+ * longer than a volume's grace. It never touches a disk, a new header that keyd sends is for a worker to
+ * write (keysanitize.c), and never waits for tgtd's main loop.
  */
 #ifndef BS_CRYPT_KEYSESSION_H
 #define BS_CRYPT_KEYSESSION_H
@@ -13,6 +14,7 @@
 #include <stddef.h>
 
 struct volume;
+struct volume_sanitization;
 struct keysession_member;
 
 /*
@@ -31,5 +33,9 @@ void keysession_look(struct keysession_member *member);
  * thread. NULL is allowed. Main thread only; waits 4 s at most, for a keyd that does not answer.
  */
 void keysession_leave(struct keysession_member *member);
+
+/* volume_sanitize() of the member's volume; member NULL, a volume that is closed, fails. Never blocks. Main thread only. */
+void keysession_sanitize(
+	struct keysession_member *member, struct volume_sanitization *sanitization);
 
 #endif

@@ -4,12 +4,15 @@
 #define BS_CRYPT_KEYSESSION_PRIVATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "opts.h"
 #include "proto.h"
 #include "volume.h"
+
+struct header_job;
 
 struct keysession_member {
 	struct keysession_member *next;
@@ -24,6 +27,23 @@ struct keysession_member {
 	bool answered;
 	int rc; /* valid once answered */
 	char why[PROTO_MESSAGE_BYTES];
+
+	/* keysanitize.c's. From the main thread: */
+	_Atomic(struct volume_sanitization *) sanitize_asked; /* NULL: none */
+	_Atomic(struct header_job *) header_done;             /* owned; NULL: none */
+	/* The session's: */
+	struct volume_sanitization *sanitize; /* under way; NULL: none */
+	uint32_t sanitize_serial;
+	bool sanitize_replied; /* the old key is destroyed; the new one is waited for */
+	int sanitize_rc;       /* and then this is the outcome */
+	int64_t sanitize_end_ms;
+	struct header_job *header_came; /* owned; for the ATTACH_REPLY that follows; NULL: none */
+	struct header_job
+		*header_next;   /* owned; to be written when the one under way is; NULL: none */
+	bool header_writing;    /* one is under way */
+	bool header_reread;     /* since a key fitted last */
+	bool header_reading;    /* is under way; the volume asks again afterwards */
+	uint32_t header_number; /* of the last one that came with a key that was taken */
 };
 
 struct session {
@@ -39,6 +59,7 @@ struct session {
 	bool online;
 	bool scrub_told; /* over this connection */
 	struct proto_channel channel;
+	int passed_fd; /* that came with the message; -1: none, or taken */
 	uint32_t last_serial;
 	int64_t connect_at_ms;
 	int busy_tries; /* in vain, since the last connection */
@@ -63,11 +84,41 @@ void keysession_receive(struct session *s);
 /* Acknowledges each RESTORE that every volume concerned has followed. */
 void keysession_settle(struct session *s);
 
-/* After any error of these five the session is offline. */
+/* The same for a SANITIZE under way, see volume_sanitize(). Harmless when there is none. */
+void keysession_sanitize_end(struct keysession_member *m, int rc);
+
+/* What the main thread has left: a SANITIZE to be sent, a header that is written. Times that are over. */
+void keysession_sanitize_due(struct session *s, int64_t now);
+
+/*
+ * That reply found that the key is not the header's (-ESTALE). True: another LUN or another tgtd may have
+ * replaced the header; it is read again by a worker, and then the volume asks again.
+ */
+bool keysession_header_reread(struct keysession_member *m, int rc);
+
+/* The connection is lost: nobody knows what became of a SANITIZE. */
+void keysession_sanitize_offline(struct keysession_member *m);
+
+/* The member leaves: what it owns of this goes. */
+void keysession_sanitize_leave(struct keysession_member *m);
+
+/* Handlers of messages. */
+void keysession_on_sanitize_reply(struct session *s, const struct proto_msg *msg);
+void keysession_on_header(struct session *s, const struct proto_msg *msg);
+
+/* The descriptor of the header that came for the reply that is to be applied; -1: none. It stays the member's. */
+int keysession_header_fd(const struct keysession_member *m);
+
+/* That reply was applied, with this outcome: the header is written, if the key was taken, or dropped. */
+void keysession_header_applied(struct keysession_member *m, int rc);
+
+/* After any error of these seven the session is offline. */
 int keysession_tell_grows(struct session *s);
 int keysession_tell_scrub(struct session *s);
 int keysession_send_attach(struct session *s, struct keysession_member *m);
 int keysession_send_detach(struct session *s, const struct volume *vol);
 int keysession_send_ping(struct session *s);
+int keysession_send_sanitize(struct session *s, struct keysession_member *m);
+int keysession_send_header_written(struct session *s, const struct volume *vol, uint32_t number);
 
 #endif

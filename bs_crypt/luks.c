@@ -5,11 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 #include <libcryptsetup.h>
 
-enum { DIGEST_ITERATIONS_MAX = 10000 };
+enum {
+	DIGEST_ITERATIONS_MAX = 10000,
+	COPY_BYTES = 16 * 1024, /* of the header; the second follows the first */
+	CHUNK_BYTES = 1024 * 1024,
+	ALIGN_BYTES = 4096, /* as direct I/O may demand */
+};
 
 struct luks {
 	struct crypt_device *device;
@@ -144,6 +150,38 @@ int luks_set_discards(struct luks *luks)
 
 	if (!rc)
 		luks->flags = flags;
+	return rc;
+}
+
+/* Bytes from to end of header_fd, to the same place of the store. */
+static int copy_part(struct store *store, int header_fd, uint64_t from, uint64_t end, void *chunk)
+{
+	int rc = 0;
+
+	for (size_t n; from < end && !rc; from += n) {
+		n = end - from < CHUNK_BYTES ? (size_t)(end - from) : CHUNK_BYTES;
+		ssize_t got = pread(header_fd, chunk, n, (off_t)from);
+		rc = got == (ssize_t)n ? store_write(store, chunk, n, from, false)
+		     : got < 0         ? -errno
+				       : -ENODATA;
+	}
+	return rc ? rc : store_flush(store);
+}
+
+int luks_write(struct store *store, int header_fd, uint64_t header_bytes)
+{
+	void *chunk;
+
+	if (header_bytes < 2 * COPY_BYTES)
+		return -EINVAL;
+	if (posix_memalign(&chunk, ALIGN_BYTES, CHUNK_BYTES))
+		return -ENOMEM;
+	int rc = copy_part(store, header_fd, COPY_BYTES, 2 * COPY_BYTES, chunk);
+	if (!rc)
+		rc = copy_part(store, header_fd, 0, COPY_BYTES, chunk);
+	if (!rc)
+		rc = copy_part(store, header_fd, 2 * COPY_BYTES, header_bytes, chunk);
+	free(chunk);
 	return rc;
 }
 

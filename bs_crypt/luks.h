@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "proto.h"
+#include "store.h"
 
 struct luks;
 
@@ -44,6 +45,14 @@ int luks_verify_key(struct luks *luks, const uint8_t *key, size_t key_bytes)
  */
 bool luks_discards(const struct luks *luks);
 int luks_set_discards(struct luks *luks) __attribute__((warn_unused_result));
+
+/*
+ * Writes the header in header_fd, whose length is header_bytes, to the start of the store, durably. The
+ * second of its two copies comes first, then the first one, then the area for key slots: whatever crashes,
+ * one copy on the medium is whole, the old or the new. Waits for the device. 0 or -errno.
+ */
+int luks_write(struct store *store, int header_fd, uint64_t header_bytes)
+	__attribute__((warn_unused_result));
 
 /* NULL is allowed. */
 void luks_free(struct luks *luks);

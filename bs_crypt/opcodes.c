@@ -4,11 +4,13 @@
 #include "caching.h"
 #include "cdb.h"
 #include "command.h"
+#include "command_sanitize.h"
 
 /* Opcodes that tgt itself serves for a disk. TEST UNIT READY also tells tgt that the map counts. */
 static const uint8_t tgt_opcodes[] = {
 	ALLOW_MEDIUM_REMOVAL,
 	INQUIRY,
+	SANITIZE_OPCODE,
 	MAINT_PROTOCOL_IN,
 	MODE_SELECT,
 	MODE_SELECT_10,
@@ -66,12 +68,14 @@ static int perform_write(int host_no, struct scsi_cmd *cmd)
 /* tgt's own is good as long as the LUN is online, which a destroyed one is. */
 static int test_unit_ready(int host_no, struct scsi_cmd *cmd)
 {
-	struct volume *vol = crypt_lun(cmd->dev)->volume;
+	const struct crypt_lun *lun = crypt_lun(cmd->dev);
 	int status = spc_test_unit(host_no, cmd);
 
 	if (status != SAM_STAT_GOOD)
 		return status;
-	enum outcome out = vol ? request_status(vol) : OUTCOME_NOT_READY;
+	enum outcome out = lun->sanitizing ? OUTCOME_SANITIZING
+			   : lun->volume   ? request_status(lun->volume)
+					   : OUTCOME_NOT_READY;
 	return out == OUTCOME_GOOD ? SAM_STAT_GOOD : command_refuse(cmd, out);
 }
 
@@ -262,6 +266,7 @@ void opcodes_mend(struct scsi_lu *lu)
 		tgt_perform[i] = ops[i].cmd_perform;
 	mend_rows(ops);
 	mend_service_actions(ops);
+	sanitize_add_to(lu);
 	if (!crypt_lun(lu)->opts.discard)
 		ops[UNMAP].cmd_perform = spc_illegal_op;
 	zero_buffers(ops);

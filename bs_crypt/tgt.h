@@ -21,6 +21,7 @@
 #include "bs_thread.h"
 #include "scsi.h"
 #include "spc.h"
+#include "target.h"
 #pragma GCC diagnostic pop
 
 #pragma weak register_backingstore_template
@@ -42,5 +43,6 @@
 #pragma weak update_lbppbe
 #pragma weak ua_sense_clear
 #pragma weak ua_sense_add_other_it_nexus
+#pragma weak device_reserved
 
 #endif

@@ -21,12 +21,13 @@ struct volume {
 	char *path;
 	struct opts opts;
 	struct store *store;
-	struct luks *luks;
+	struct luks *luks;           /* the session's thread's, once the volume is open */
+	struct luks_segment segment; /* what it says; constant once the volume is open */
 	const struct crypt_engine *engine;
 	struct keysession_member *member;
 	struct volume_watch *watch;
 	bool read_only;
-	unsigned references; /* main thread only */
+	atomic_uint references;
 
 	/* Of keyd's record: set by the first answer, on the session's thread, and constant then. */
 	bool known;
@@ -35,6 +36,7 @@ struct volume {
 	_Atomic uint64_t size_bytes;     /* what is served; grows on the main thread */
 	_Atomic uint64_t recorded_bytes; /* what keyd has on record; the session's thread */
 
+	pthread_mutex_t header_lock; /* over writing the medium's header */
 	pthread_rwlock_t key_lock;
 	enum volume_state state;
 	struct crypt_context *context; /* NULL when no key is held */
@@ -71,10 +73,8 @@ static int mismatch(const char *what, char *why, size_t n)
 
 /* DESIGN 3: keyd's record is the authority; whoever can write the storage can write the header. */
 static int check_header(
-	const struct volume *vol, const struct proto_attach_reply *r, char *why, size_t n)
+	const struct luks_segment *segment, const struct proto_attach_reply *r, char *why, size_t n)
 {
-	const struct luks_segment *segment = luks_segment(vol->luks);
-
 	if (strcmp(segment->uuid, r->uuid))
 		return mismatch("UUID", why, n);
 	if (strcmp(segment->cipher, r->cipher))
@@ -89,7 +89,7 @@ static int check_header(
 /* Whether the store, as it was measured last, holds a volume of this size. */
 static int check_store(const struct volume *vol, uint64_t size_bytes, char *why, size_t n)
 {
-	uint64_t end_bytes = luks_segment(vol->luks)->data_offset_bytes + size_bytes;
+	uint64_t end_bytes = vol->segment.data_offset_bytes + size_bytes;
 
 	if (vol->store->size_bytes >= end_bytes)
 		return 0;
@@ -115,7 +115,7 @@ static int check_size(
 static int check_record(
 	const struct volume *vol, const struct proto_attach_reply *r, char *why, size_t n)
 {
-	int rc = check_header(vol, r, why, n);
+	int rc = check_header(&vol->segment, r, why, n);
 
 	if (rc)
 		return rc;
@@ -152,24 +152,46 @@ static void note_growth(struct volume *vol, const struct proto_attach_reply *r)
 		vol->watch->grows(vol->watch);
 }
 
-static int take_key(struct volume *vol, const struct proto_attach_reply *r, char *why, size_t n)
+static int take_key(struct volume *vol, const struct proto_attach_reply *r, bool header_due,
+	char *why, size_t n)
 {
 	if (r->key_bytes != vol->cipher->key_bytes ||
 		luks_verify_key(vol->luks, r->key, r->key_bytes)) {
 		(void)snprintf(why, n,
 			"keyd's key does not fit the header's digest: the header was "
 			"changed; restore it from a backup");
-		return -EKEYREJECTED;
+		return -ESTALE;
 	}
-	struct crypt_context *context = crypt_context_new(
-		vol->engine, vol->cipher, r->key, luks_segment(vol->luks)->sector_bytes);
+	struct crypt_context *context =
+		crypt_context_new(vol->engine, vol->cipher, r->key, vol->segment.sector_bytes);
 	if (!context) {
 		(void)snprintf(why, n,
 			"out of memory for the key schedules, or it may not be "
 			"locked (ulimit -l)");
 		return -ENOMEM;
 	}
-	(void)exchange_key(vol, context, VOLUME_READY);
+	(void)exchange_key(vol, context, header_due ? VOLUME_HEADER_DUE : VOLUME_READY);
+	return 0;
+}
+
+/* From now on keys are checked against the header that keyd sent: the medium's is of the key before. */
+static int take_header(
+	struct volume *vol, const struct proto_attach_reply *r, int header_fd, char *why, size_t n)
+{
+	struct luks *luks;
+
+	int rc = luks_read(header_fd, &luks);
+	if (rc) {
+		(void)snprintf(why, n, "keyd's new header cannot be read: %s", strerror(-rc));
+		return rc;
+	}
+	rc = check_header(luks_segment(luks), r, why, n);
+	if (rc) {
+		luks_free(luks);
+		return rc;
+	}
+	luks_free(vol->luks);
+	vol->luks = luks; /* the volume owns it */
 	return 0;
 }
 
@@ -189,9 +211,10 @@ static enum volume_state state_without_key(uint32_t status)
 	}
 }
 
-int volume_key_apply(
-	struct volume *vol, const struct proto_attach_reply *reply, char *why, size_t why_bytes)
+int volume_key_apply(struct volume *vol, const struct proto_attach_reply *reply, int header_fd,
+	char *why, size_t why_bytes)
 {
+	bool header = header_fd >= 0 && reply->status == PROTO_OK;
 	int rc;
 
 	if (reply->status != PROTO_OK && reply->status != PROTO_SUSPENDED) {
@@ -208,12 +231,70 @@ int volume_key_apply(
 		take_record(vol, reply);
 	if (!rc)
 		note_growth(vol, reply);
+	if (!rc && header)
+		rc = take_header(vol, reply, header_fd, why, why_bytes);
 	if (!rc && reply->status == PROTO_OK)
-		rc = take_key(vol, reply, why, why_bytes);
+		rc = take_key(vol, reply, header && !vol->read_only, why, why_bytes);
 	if (rc || reply->status == PROTO_SUSPENDED)
-		(void)volume_key_wipe(
-			vol, rc && rc != -ENOMEM ? VOLUME_NO_ACCESS : VOLUME_NOT_READY);
+		(void)volume_key_wipe(vol,
+			rc && rc != -ENOMEM && rc != -ESTALE ? VOLUME_NO_ACCESS : VOLUME_NOT_READY);
 	return rc;
+}
+
+void volume_header_written(struct volume *vol)
+{
+	pthread_rwlock_wrlock(&vol->key_lock);
+	if (vol->state == VOLUME_HEADER_DUE)
+		vol->state = VOLUME_READY;
+	pthread_rwlock_unlock(&vol->key_lock);
+}
+
+/* In the medium's header, not in vol->luks: keyd may have sent another one, which is on its way there. Caller holds header_lock. */
+static int note_discards(struct volume *vol)
+{
+	struct luks *luks = NULL;
+
+	int rc = luks_read(vol->store->fd, &luks);
+	if (!rc && !luks_discards(luks))
+		rc = luks_set_discards(luks);
+	luks_free(luks);
+	return rc;
+}
+
+/* keyd's header does not know of discard=on. */
+int volume_header_write(struct volume *vol, int header_fd)
+{
+	pthread_mutex_lock(&vol->header_lock);
+	int rc = luks_write(vol->store, header_fd, vol->segment.data_offset_bytes);
+	if (!rc && vol->opts.discard)
+		rc = note_discards(vol);
+	pthread_mutex_unlock(&vol->header_lock);
+	return rc;
+}
+
+int volume_header_read(struct volume *vol, struct luks **luks)
+{
+	return luks_read(vol->store->fd, luks);
+}
+
+int volume_header_replace(struct volume *vol, struct luks *luks)
+{
+	const struct luks_segment *now = luks_segment(luks), *then = &vol->segment;
+
+	if (strcmp(now->uuid, then->uuid) || strcmp(now->cipher, then->cipher) ||
+		now->sector_bytes != then->sector_bytes ||
+		now->data_offset_bytes != then->data_offset_bytes) {
+		luks_free(luks);
+		return -EKEYREJECTED;
+	}
+	luks_free(vol->luks);
+	vol->luks = luks; /* the volume owns it */
+	return 0;
+}
+
+void volume_sanitize(struct volume *vol, struct volume_sanitization *s)
+{
+	keysession_sanitize(vol->member, s);
 }
 
 static int open_store(struct volume *vol, struct volume_flags how, char *why, size_t n)
@@ -253,7 +334,8 @@ static int open_header(struct volume *vol, uint32_t block_bytes, char *why, size
 				: "no LUKS2 volume: make one with 'keyadm volume create'");
 		return rc;
 	}
-	uint32_t sector_bytes = luks_segment(vol->luks)->sector_bytes;
+	vol->segment = *luks_segment(vol->luks);
+	uint32_t sector_bytes = vol->segment.sector_bytes;
 	if (sector_bytes != block_bytes) {
 		(void)snprintf(why, n,
 			"its sectors have %u bytes and the LUN's blocks %u: give tgtadm "
@@ -274,7 +356,7 @@ static int open_header(struct volume *vol, uint32_t block_bytes, char *why, size
 /* For the header's cipher: keyd's record will say the same, or the volume is refused. */
 static int choose_engine(struct volume *vol, char *why, size_t n)
 {
-	const char *name = luks_segment(vol->luks)->cipher;
+	const char *name = vol->segment.cipher;
 	const struct cipher *cipher = cipher_find(name);
 	int rc = cipher ? crypt_engine_find(vol->opts.engine, cipher, &vol->engine) : -ENOTSUP;
 
@@ -322,9 +404,11 @@ static int check_discard(struct volume *vol, char *why, size_t n)
 /* Before the first command can unmap anything. */
 static int remember_discard(struct volume *vol, char *why, size_t n)
 {
-	if (!vol->opts.discard || vol->read_only || luks_discards(vol->luks))
+	if (!vol->opts.discard || vol->read_only)
 		return 0;
-	int rc = luks_set_discards(vol->luks);
+	pthread_mutex_lock(&vol->header_lock);
+	int rc = note_discards(vol);
+	pthread_mutex_unlock(&vol->header_lock);
 	if (rc)
 		(void)snprintf(why, n,
 			"cannot note discard=on in the LUKS2 header (%s): leave it out",
@@ -343,6 +427,7 @@ static int volume_new(const char *path, const struct opts *opts, struct volume *
 	vol->references = 1;
 	vol->state = VOLUME_NOT_READY;
 	/* A wipe goes before the cipher calls that arrive after it. */
+	pthread_mutex_init(&vol->header_lock, NULL);
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&vol->key_lock, &attr);
@@ -388,17 +473,18 @@ int volume_open(const char *path, const struct opts *opts, uint32_t block_bytes,
 
 struct volume *volume_get(struct volume *vol)
 {
-	vol->references++;
+	atomic_fetch_add(&vol->references, 1);
 	return vol;
 }
 
 void volume_put(struct volume *vol)
 {
-	if (!vol || --vol->references)
+	if (!vol || atomic_fetch_sub(&vol->references, 1) != 1)
 		return;
 	luks_free(vol->luks);
 	store_close(vol->store);
 	pthread_rwlock_destroy(&vol->key_lock);
+	pthread_mutex_destroy(&vol->header_lock);
 	free(vol->path);
 	free(vol);
 }
@@ -419,6 +505,7 @@ static int status_locked(const struct volume *vol)
 	case VOLUME_READY:
 		return 0;
 	case VOLUME_NOT_READY:
+	case VOLUME_HEADER_DUE:
 		return -EAGAIN;
 	case VOLUME_NO_ACCESS:
 	case VOLUME_DESTROYED:
@@ -469,7 +556,7 @@ int volume_decrypt(struct volume *vol, uint8_t *data, size_t len_bytes, uint64_t
 
 static uint64_t store_offset(const struct volume *vol, uint64_t offset_bytes)
 {
-	return luks_segment(vol->luks)->data_offset_bytes + offset_bytes;
+	return vol->segment.data_offset_bytes + offset_bytes;
 }
 
 int volume_read(struct volume *vol, void *data, size_t len_bytes, uint64_t offset_bytes)
@@ -554,7 +641,7 @@ int volume_grow(struct volume *vol, char *why, size_t why_bytes)
 
 uint32_t volume_sector_bytes(const struct volume *vol)
 {
-	return luks_segment(vol->luks)->sector_bytes;
+	return vol->segment.sector_bytes;
 }
 
 uint32_t volume_io_bytes(const struct volume *vol)
@@ -582,9 +669,19 @@ bool volume_encrypts_fast(const struct volume *vol)
 	return vol->engine->side_by_side;
 }
 
+uint64_t volume_header_bytes(const struct volume *vol)
+{
+	return vol->segment.data_offset_bytes;
+}
+
+struct keysession_member *volume_member(const struct volume *vol)
+{
+	return vol->member;
+}
+
 const char *volume_uuid(const struct volume *vol)
 {
-	return luks_segment(vol->luks)->uuid;
+	return vol->segment.uuid;
 }
 
 const char *volume_level(const struct volume *vol)

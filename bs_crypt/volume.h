@@ -14,18 +14,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "complete.h"
 #include "crypt.h"
 #include "opts.h"
 #include "proto.h"
 #include "store.h"
 
+struct keysession_member;
+struct luks;
 struct volume;
 
 enum volume_state {
 	VOLUME_NOT_READY, /* no key held, but it may come: suspended, or keyd away past the grace */
 	VOLUME_READY,
-	VOLUME_NO_ACCESS, /* keyd refuses the key to this tgtd */
-	VOLUME_DESTROYED, /* final: no later answer of keyd brings the volume back */
+	VOLUME_HEADER_DUE, /* the key is held, but its LUKS2 header is not on the medium yet */
+	VOLUME_NO_ACCESS,  /* keyd refuses the key to this tgtd */
+	VOLUME_DESTROYED,  /* final: no later answer of keyd brings the volume back */
 };
 
 /* Told on the session's thread that volume_grow() is due; it must not wait, nor call the volume. */
@@ -60,7 +64,8 @@ void volume_close(struct volume *vol);
 
 /*
  * References, so that a volume outlives the commands that use it: tgt closes a LUN's backing store
- * with commands in flight when its path is changed or it goes offline. Main thread only.
+ * with commands in flight when its path is changed or it goes offline. The last one is given back on
+ * the main thread; who takes one knows of another.
  */
 struct volume *volume_get(struct volume *vol);
 void volume_put(struct volume *vol);
@@ -117,11 +122,53 @@ int volume_map(struct volume *vol, uint64_t offset_bytes, uint64_t *end_bytes, b
 
 /*
  * For the session. Applies keyd's answer to ATTACH: checks the record against the header and the
- * options, the key against the digest, and takes the key or drops the one held. 0 when the volume is
- * ready or suspended; else -errno with the reason in why.
+ * options, the key against the digest, and takes the key or drops the one held. header_fd, unless it is
+ * -1, is that of the header that keyd sent with the key, in memory: it counts in place of the medium's,
+ * and has to go there before the volume is ready. 0 when the volume is ready, suspended, or that header
+ * is due; else -errno with the reason in why. -ESTALE: the key is not the header's, which may have been
+ * replaced since it was read; the volume is not ready.
  */
-int volume_key_apply(struct volume *vol, const struct proto_attach_reply *reply, char *why,
-	size_t why_bytes) __attribute__((warn_unused_result));
+int volume_key_apply(struct volume *vol, const struct proto_attach_reply *reply, int header_fd,
+	char *why, size_t why_bytes) __attribute__((warn_unused_result));
+
+/*
+ * Writes the header in header_fd to the medium, durably, over the old one and its area for key slots. A
+ * crash at any moment leaves one of its two copies whole, old or new. On a worker. 0 or -errno.
+ */
+int volume_header_write(struct volume *vol, int header_fd) __attribute__((warn_unused_result));
+
+/* Reads the medium's header again. On a worker. The caller owns *luks. 0 or -errno of luks_read(). */
+int volume_header_read(struct volume *vol, struct luks **luks) __attribute__((warn_unused_result));
+
+/*
+ * For the session: takes luks over, in place of what was read before, if it is of the same volume. 0 or
+ * -EKEYREJECTED.
+ */
+int volume_header_replace(struct volume *vol, struct luks *luks)
+	__attribute__((warn_unused_result));
+
+/* The header of the key that is held is on the medium: the volume is ready, if it was due. */
+void volume_header_written(struct volume *vol);
+
+/* An initiator's SANITIZE of the volume, as it goes through the session. */
+struct volume_sanitization {
+	struct completion completion; /* done is called on the main thread */
+	char initiator[PROTO_INITIATOR_BYTES];
+	int rc; /* valid in done, see volume_sanitize() */
+};
+
+/*
+ * Has keyd replace the volume's key, and waits for nothing. The caller keeps s, which has completion.done
+ * and initiator set, and a reference until done is called, with rc 0: the old key is destroyed, with a
+ * certificate, the new one is in use, and its header on the medium. -EPERM: keyd's policy forbids it, nothing
+ * was changed. -EAGAIN: it cannot be done now, nothing was changed. -EIO: it is not known, or not proven, that
+ * it was done; the volume goes on with the old key or the new one. No other command may be under way. Main
+ * thread only.
+ */
+void volume_sanitize(struct volume *vol, struct volume_sanitization *s);
+
+/* The volume's member of its session; NULL once it is closed. Main thread only. */
+struct keysession_member *volume_member(const struct volume *vol);
 
 /*
  * Wipes the key schedules; when it returns none is left in the process and every later data call
@@ -129,6 +176,7 @@ int volume_key_apply(struct volume *vol, const struct proto_attach_reply *reply,
  */
 bool volume_key_wipe(struct volume *vol, enum volume_state state);
 
+uint64_t volume_header_bytes(const struct volume *vol); /* up to where the data starts */
 const char *volume_uuid(const struct volume *vol);
 const char *volume_level(const struct volume *vol); /* empty before the first answer */
 const char *volume_path(const struct volume *vol);
