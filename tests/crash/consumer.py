@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 """consumer.py SOCKET UUID: what keyd sees of a tgtd that has one volume open (docs/PROTOCOL.md).
 
-Says "attached" when it has the key, which it forgets at once, and acknowledges what keyd asks for.
+Says "attached" when it has the key, which it forgets at once, and acknowledges what keyd asks for. A line on
+standard input has the key replaced; "sanitized" or "refused" says how that ended.
 """
 import ctypes
+import select
 import signal
 import socket
 import struct
 import sys
 
 HELLO, HELLO_REPLY, ATTACH, ATTACH_REPLY, REVOKE, REVOKE_ACK, RESTORE = 1, 2, 3, 4, 6, 7, 8
-RESTORE_ACK = 11
+RESTORE_ACK, SANITIZE, SANITIZE_REPLY = 11, 14, 15
 HEADER = struct.Struct("<4sHHII")
 PR_SET_PDEATHSIG = 1
 
@@ -44,9 +46,19 @@ def main():
         send(keyd, ATTACH, 2, struct.pack("40s64s4096s", sys.argv[2].encode(), b"", b"/nowhere"))
         expect(keyd, ATTACH_REPLY)
         print("attached", flush=True)
+        asking = [sys.stdin]
         while True:
-            kind, serial, _ = receive(keyd)
-            if kind == REVOKE:
+            ready, _, _ = select.select([keyd, *asking], [], [])
+            if sys.stdin in ready:
+                asking = []
+                if sys.stdin.readline():
+                    send(keyd, SANITIZE, 3, struct.pack("40s256s", sys.argv[2].encode(), b"iqn.example"))
+            if keyd not in ready:
+                continue
+            kind, serial, body = receive(keyd)
+            if kind == SANITIZE_REPLY:
+                print("refused" if any(body[:4]) else "sanitized", flush=True)
+            elif kind == REVOKE:
                 send(keyd, REVOKE_ACK, serial, struct.pack("<I", 1))
             elif kind == RESTORE:
                 send(keyd, RESTORE_ACK, serial)

@@ -16,7 +16,7 @@ class Failed(Exception):
 class Keyd:
     """keyd and keyadm on home/store. The caller ends it."""
 
-    def __init__(self, build, home, wrapper=()):
+    def __init__(self, build, home, wrapper=(), options=()):
         self.build = pathlib.Path(build)
         self.home = pathlib.Path(home)
         self.store = self.home / "store"
@@ -26,7 +26,7 @@ class Keyd:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*wrapper, self.build / "keyd", "--state", self.store, "--socket",
-                 self.home / "keyd.sock", "--admin-socket", self.admin_socket],
+                 self.home / "keyd.sock", "--admin-socket", self.admin_socket, *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait_ready()
 
@@ -103,7 +103,7 @@ def settled(keyd):
     while True:
         levels = {level["name"]: level["state"] for level in keyd.ask("level", "list")}
         volumes = [volume["state"] for volume in keyd.ask("volume", "list")]
-        if "destroying" not in [*levels.values(), *volumes]:
+        if not {"destroying", "sanitizing"} & {*levels.values(), *volumes}:
             return levels
         if time.monotonic() > deadline:
             raise Failed("a destruction does not end")

@@ -26,6 +26,17 @@ SEALED_TAIL_BYTES = 60  # of a sealed file: nonce, 32 bytes of key, tag; docs/KE
 REPORTED_MAX = 5        # failures told of each scenario
 
 
+SANITIZE = ("sanitize",)
+CONFIG = """[roles]
+security-admin = root
+storage-admin = root
+auditor = root
+[levels]
+fetch = root
+sanitize = yes
+"""
+
+
 @dataclass
 class Scenario:
     name: str
@@ -34,6 +45,11 @@ class Scenario:
     volumes: int = 2        # of red: 0.img, 1.img, …
     new_volume: str = None  # what the action makes
     consumer: bool = False  # one has the key of the first volume of red
+
+    @property
+    def sanitizes(self):
+        """The consumer asks for another key of that volume, which nobody can foretell."""
+        return self.action == SANITIZE
 
 
 SCENARIOS = [
@@ -49,6 +65,7 @@ SCENARIOS = [
              before=(("level", "suspend", "red"),)),
     Scenario("level destroy under a consumer", ("level", "destroy", "red", "--yes"), consumer=True),
     Scenario("level suspend under a consumer", ("level", "suspend", "red"), consumer=True),
+    Scenario("sanitize", SANITIZE, consumer=True),
     Scenario("custody change", ("custody", "change", "--custody", "file")),
     Scenario("custody change with a destroyed and a suspended level",
              ("custody", "change", "--custody", "file"),
@@ -73,6 +90,7 @@ class Sweep:
         self.outcomes = {}  # a disk's fingerprint -> what keyd holds on it
         self.failures = []
         self.checked = 0
+        self.renewed_key = None
 
     def words(self, command):
         return [str(self.home / w[1:-1]) if w.startswith("{") else w for w in command]
@@ -98,11 +116,17 @@ class Sweep:
     def record(self):
         """Does the action under strace and kills keyd: its calls up to the answer and a little on."""
         path = self.home / "trace"
-        keyd = Keyd(self.options.build, self.home, (*trace.STRACE, "-o", str(path)))
+        config = self.home / "keyd.conf"
+        config.write_text(CONFIG)
+        keyd = Keyd(self.options.build, self.home, (*trace.STRACE, "-o", str(path)),
+                    ("--config", config))
         traced = pathlib.Path(f"/proc/{keyd.process.pid}/task/{keyd.process.pid}/children")
         consumer = self.start_consumer(keyd) if self.scenario.consumer else None
         try:
-            keyd.do(*self.words(self.scenario.action))
+            if self.scenario.sanitizes:
+                self.sanitize(consumer)
+            else:
+                keyd.do(*self.words(self.scenario.action))
         finally:
             if consumer:
                 consumer.kill()
@@ -121,10 +145,16 @@ class Sweep:
         uuid = next(v["uuid"] for v in keyd.ask("volume", "list") if v["path"] == str(self.red[0]))
         consumer = subprocess.Popen(
             [pathlib.Path(__file__).with_name("consumer.py"), self.home / "keyd.sock", uuid],
-            stdout=subprocess.PIPE, text=True)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if consumer.stdout.readline() != "attached\n":
             raise Failed("the consumer gets no key")
         return consumer
+
+    @staticmethod
+    def sanitize(consumer):
+        print("now", file=consumer.stdin, flush=True)
+        if consumer.stdout.readline() != "sanitized\n":
+            raise Failed("the key was not replaced")
 
     def outcome(self, disk):
         """What keyd holds on the disk; a second start must agree."""
@@ -148,11 +178,25 @@ class Sweep:
             seen = observe(keyd, self.images)
             status, _, err = keyd.adm("audit", "--verify")
             seen["audit"] = status and err
+            if self.scenario.sanitizes:
+                self.look_at_renewed(keyd, seen)
         finally:
             keyd.kill()
         content = b"".join(p.read_bytes() for p in sorted(keyd.store.rglob("*")) if p.is_file())
         seen["sealed keys left"] = [tail in content for tail in self.tails]
         return seen
+
+    def look_at_renewed(self, keyd, seen):
+        """Which key it is does not count, but that it is given out, and whether the one of before is certified."""
+        image = str(self.red[0])
+        volume = keyd.ask("volume", "show", image)
+        if not self.renewed_key:
+            self.renewed_key = seen["keys"][image]  # of before: that disk is looked at first
+        if seen["keys"][image] and seen["keys"][image] != self.renewed_key:
+            seen["keys"][image] = "another"
+            certificate = keyd.ask("certificate", "show", volume["uuid"])
+            seen["certificates"][image] = certificate["verification"]["result"]
+            seen["header due"] = volume["header_due"]
 
     def crash_after(self, step, replay, final):
         """Every crash after that many calls; True when all led to the new state."""

@@ -3,6 +3,8 @@
 
   attach UUID       asks for a volume's key and prints "attach STATUS"
   ack SERIAL COUNT  acknowledges the REVOKE of that serial
+  sanitize UUID     asks for another key of a volume and prints "sanitize STATUS"
+  written UUID N    says that the header of the N-th such key is on the medium
 Prints "hello STATUS" first, "revoke SERIAL" and "restore SERIAL" as they come. docs/PROTOCOL.md has the messages.
 """
 import select
@@ -11,7 +13,8 @@ import struct
 import sys
 
 HELLO, HELLO_REPLY, ATTACH, ATTACH_REPLY, DETACH, REVOKE, REVOKE_ACK, RESTORE = range(1, 9)
-RESTORE_ACK = 11
+RESTORE_ACK, SANITIZE, SANITIZE_REPLY, HEADER_WRITTEN = 11, 14, 15, 17
+REPLIES = {HELLO_REPLY: "hello", ATTACH_REPLY: "attach", SANITIZE_REPLY: "sanitize"}
 HEADER = struct.Struct("<4sHHII")
 
 keyd = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -23,9 +26,9 @@ def send(kind, serial, body=b""):
 
 def on_message(wire):
     _, _, kind, _, serial = HEADER.unpack_from(wire)
-    if kind in (HELLO_REPLY, ATTACH_REPLY):
+    if kind in REPLIES:
         status = struct.unpack_from("<I", wire, HEADER.size)[0]
-        print("hello" if kind == HELLO_REPLY else "attach", status, flush=True)
+        print(REPLIES[kind], status, flush=True)
     elif kind in (REVOKE, RESTORE):
         print("revoke" if kind == REVOKE else "restore", serial, flush=True)
         if kind == RESTORE:
@@ -35,6 +38,10 @@ def on_message(wire):
 def on_command(words):
     if words[0] == "attach":
         send(ATTACH, 7, struct.pack("<40s64s4096s", words[1].encode(), b"", b"/dev/null"))
+    elif words[0] == "sanitize":
+        send(SANITIZE, 8, struct.pack("<40s256s", words[1].encode(), b"scripted"))
+    elif words[0] == "written":
+        send(HEADER_WRITTEN, 0, struct.pack("<I40s", int(words[2]), words[1].encode()))
     elif words[0] == "ack":
         send(REVOKE_ACK, int(words[1]), struct.pack("<I", int(words[2])))
 

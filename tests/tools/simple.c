@@ -22,13 +22,15 @@ struct simple_opts {
 	uint8_t write_flags;
 	const char *out_file; /* cdb: data-out */
 	const char *to_file;  /* cdb: where data-in goes */
+	bool hold;            /* cdb: the session lives until stdin ends */
 	size_t in_bytes;      /* cdb: data-in */
 };
 
 static int parse_opts(int argc, char **argv, struct simple_opts *opts)
 {
 	static const struct option known[] = {{"chunk", 1, NULL, 'c'}, {"fua", 0, NULL, 'f'},
-		{"out", 1, NULL, 'o'}, {"in", 1, NULL, 'i'}, {"to", 1, NULL, 't'}, {0}};
+		{"out", 1, NULL, 'o'}, {"in", 1, NULL, 'i'}, {"to", 1, NULL, 't'},
+		{"hold", 0, NULL, 'h'}, {0}};
 	int c;
 
 	*opts = (struct simple_opts){.chunk_blocks = CHUNK_BLOCKS};
@@ -43,6 +45,8 @@ static int parse_opts(int argc, char **argv, struct simple_opts *opts)
 			opts->in_bytes = strtoul(optarg, NULL, 0);
 		else if (c == 't')
 			opts->to_file = optarg;
+		else if (c == 'h')
+			opts->hold = true;
 		else
 			return -EINVAL;
 	}
@@ -256,6 +260,11 @@ int io_cdb(int argc, char **argv)
 	status = show_data(in, result.in_bytes, opts.to_file);
 	if (status == EXIT_OK && result.status == SCSI_STATUS_CHECK_CONDITION)
 		status = EXIT_SCSI;
+	if (opts.hold) {
+		(void)fflush(stdout);
+		while (getchar() != EOF)
+			;
+	}
 out:
 	session_close(&s);
 	free(in);
