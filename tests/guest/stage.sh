@@ -16,7 +16,7 @@
 # shellcheck source=tests/guest/vm.sh
 . "$TESTS/guest/vm.sh"
 
-IMAGE=${BUILD%/sanitize*}/guest
+IMAGE=${BUILD%/sanitize-*}/guest
 
 guest_image_or_skip() {
 	local reason
