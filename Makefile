@@ -140,11 +140,17 @@ UNIT_OBJECTS = $(filter-out $(TGT_OBJECTS), $(call pic,$(PLUGIN_SRC) $(SHARED_SR
 
 $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS) $(KEYADM_LIBS)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) $(WRAPS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS) $(KEYADM_LIBS)
 
 # Before libunit.a, whose volume, or the C library, whose calls they replace.
 $(addprefix $(OUT)/tests/,test_request test_request_now test_provision): $(call pie,tests/unit/fake_volume.c)
 $(addprefix $(OUT)/tests/,test_store test_store_now test_store_discard): $(call pie,tests/unit/fake_kernel.c)
+
+# Sweeps in which every call fails once; what faults.c stands for is in its symbols.
+FAULTS := $(call pie,tests/unit/faults.c)
+WRAPS   = $(if $(filter $(FAULTS),$^),$$(nm $(FAULTS) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p'))
+SWEEPS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_faults_*.c))
+$(SWEEPS): $(FAULTS) $(call pie,tests/unit/sweep.c tests/unit/small_keyd.c tests/fuzz/lab.c)
 
 # Fuzz targets with main() and inputs of their own: what fuzzing found stays mended.
 FUZZ    := $(filter-out fuzz,$(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "erasure.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -190,32 +189,27 @@ static void erase_one(int dir_fd, const char *name, struct erasure_progress *pro
 static int64_t visit_remnants(
 	int dir_fd, const struct scope *scope, unsigned budget, struct erasure_progress *progress)
 {
-	const struct dirent *entry;
 	int64_t visited = 0;
+	const char *name;
+	DIR *names;
 
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	DIR *dir = fdopendir(fd);
-	if (!dir) {
-		int rc = -errno;
-		(void)close(fd);
+	int rc = durable_open_names(dir_fd, &names);
+	if (rc)
 		return rc;
-	}
 	uint64_t before = progress ? progress->erased : 0;
-	while ((entry = readdir(dir))) {
-		if (!is_remnant(scope, entry->d_name))
+	while (!(rc = durable_next_name(names, &name)) && name) {
+		if (!is_remnant(scope, name))
 			continue;
 		if (progress)
-			erase_one(dir_fd, entry->d_name, progress);
+			erase_one(dir_fd, name, progress);
 		visited = progress ? (int64_t)(progress->erased - before) : visited + 1;
 		if (progress && visited >= budget)
 			break;
 	}
 	if (progress)
 		note_error(progress, durable_sync_dir(dir_fd));
-	(void)closedir(dir);
-	return visited;
+	(void)closedir(names);
+	return rc ? rc : visited;
 }
 
 static void erase_level_key(

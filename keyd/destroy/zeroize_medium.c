@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "zeroize_medium.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -26,10 +25,13 @@ struct walk {
 	uint64_t seen;
 	uint64_t budget;           /* of files erased */
 	unsigned failed_custodies; /* bit i for row i: its file tells what to try again */
+	int first_error;           /* also of counting: what was not seen may be there */
 };
 
 static void note_error(struct walk *walk, int rc)
 {
+	if (rc && !walk->first_error)
+		walk->first_error = rc;
 	if (rc && walk->progress && !walk->progress->first_error)
 		walk->progress->first_error = rc;
 }
@@ -89,25 +91,21 @@ static bool walk_dir(struct walk *walk, int dir_fd,
 	bool (*matches)(const struct walk *walk, const char *name),
 	bool (*into)(struct walk *walk, int dir_fd))
 {
-	const struct dirent *entry;
+	const char *name = NULL;
 	bool more = true;
+	DIR *names;
 
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		note_error(walk, -errno);
-		if (fd >= 0)
-			(void)close(fd);
+	int rc = durable_open_names(dir_fd, &names);
+	if (rc) {
+		note_error(walk, rc);
 		return true;
 	}
-	while (more && (entry = readdir(dir))) {
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
-			continue;
-		if (!is_dir(dir_fd, entry->d_name)) {
-			more = !matches(walk, entry->d_name) || visit(walk, dir_fd, entry->d_name);
+	while (more && !(rc = durable_next_name(names, &name)) && name) {
+		if (!is_dir(dir_fd, name)) {
+			more = !matches(walk, name) || visit(walk, dir_fd, name);
 			continue;
 		}
-		int below_fd = into ? durable_open_dir(dir_fd, entry->d_name) : -ENOTDIR;
+		int below_fd = into ? durable_open_dir(dir_fd, name) : -ENOTDIR;
 		if (below_fd >= 0) {
 			more = into(walk, below_fd);
 			(void)close(below_fd);
@@ -115,7 +113,8 @@ static bool walk_dir(struct walk *walk, int dir_fd,
 			note_error(walk, below_fd);
 		}
 	}
-	(void)closedir(dir);
+	(void)closedir(names);
+	note_error(walk, rc);
 	if (walk->progress)
 		note_error(walk, durable_sync_dir(dir_fd));
 	return more;
@@ -181,8 +180,10 @@ static void walk_root(struct walk *walk, int state_fd)
 {
 	(void)walk_dir(walk, state_fd, is_root_file, NULL);
 	int keys_fd = durable_open_dir(state_fd, KEYS_DIR);
-	if (keys_fd < 0)
+	if (keys_fd < 0) {
+		note_error(walk, keys_fd == -ENOENT ? 0 : keys_fd);
 		return;
+	}
 	(void)walk_dir(walk, keys_fd, any_file, NULL);
 	(void)close(keys_fd);
 }
@@ -217,7 +218,7 @@ int zeroize_medium_left(int state_fd, uint64_t *left)
 	walk_root(&walk, state_fd);
 	int rc = walk_levels(&walk, state_fd);
 	*left = walk.seen;
-	return rc;
+	return rc ? rc : walk.first_error;
 }
 
 static int move_aside(int state_fd, int aside_fd, const char *name, const char *new_name)

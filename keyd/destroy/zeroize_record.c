@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "zeroize_record.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,19 +47,21 @@ static struct json_object *level_json(const struct keystore *ks, const char *nam
 static struct json_object *levels_json(const struct keystore *ks)
 {
 	struct json_object *array = json_object_new_array();
-	const struct dirent *entry;
+	const char *name = NULL;
 	bool ok = array != NULL;
+	DIR *names;
 
 	int fd = durable_open_dir(ks->dir_fd, LEVELS_DIR);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir && fd >= 0)
+	int rc = fd < 0 ? fd : durable_open_names(fd, &names);
+	if (fd >= 0)
 		(void)close(fd);
-	while (ok && dir && (entry = readdir(dir))) {
-		if (text_is_level_name(entry->d_name))
-			ok = json_append(array, level_json(ks, entry->d_name));
+	if (rc)
+		return whole(ok, array);
+	while (ok && !durable_next_name(names, &name) && name) {
+		if (text_is_level_name(name))
+			ok = json_append(array, level_json(ks, name));
 	}
-	if (dir)
-		(void)closedir(dir);
+	(void)closedir(names);
 	return whole(ok, array);
 }
 

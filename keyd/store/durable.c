@@ -216,6 +216,32 @@ int durable_open_dir(int dir_fd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+int durable_open_names(int dir_fd, DIR **names)
+{
+	/* A descriptor of its own: closedir() closes it and readdir() moves it. */
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*names = fdopendir(fd);
+	if (*names)
+		return 0;
+	int rc = -errno;
+	(void)close(fd);
+	return rc;
+}
+
+int durable_next_name(DIR *names, const char **name)
+{
+	const struct dirent *entry;
+
+	do {
+		errno = 0; /* NULL is the end, and an error */
+		entry = readdir(names);
+	} while (entry && (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")));
+	*name = entry ? entry->d_name : NULL;
+	return entry ? 0 : -errno;
+}
+
 int durable_temporary_name(const char *name, char *temporary, size_t cap)
 {
 	int n = snprintf(temporary, cap, "%s%s", temporary_prefix, name);

@@ -8,6 +8,7 @@
 #ifndef KEYD_DURABLE_H
 #define KEYD_DURABLE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -90,5 +91,16 @@ const char *durable_prepared_for(const char *next_name);
  */
 int durable_append(int fd, const void *line, size_t len_bytes, uint64_t *size_bytes)
 	__attribute__((warn_unused_result));
+
+/*
+ * The names in dir_fd, which is neither moved nor closed: *names is the caller's, for closedir(3). 0 or -errno.
+ */
+int durable_open_names(int dir_fd, DIR **names) __attribute__((warn_unused_result));
+
+/*
+ * The next of them but "." and "..", in no order; NULL after the last. Valid until the next call. 0 or -errno: there
+ * may be more.
+ */
+int durable_next_name(DIR *names, const char **name) __attribute__((warn_unused_result));
 
 #endif

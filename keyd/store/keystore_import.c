@@ -3,7 +3,6 @@
  * A level into the store. It is built whole in levels/.new-NAME, where nobody looks for levels, and gets
  * its name by one rename(2), or, in place of a destroyed one, by one exchange of the two directories.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -62,22 +61,16 @@ enum import_obstacle keystore_import_obstacle(const struct keystore *ks,
 
 static void erase_files(int dir_fd)
 {
-	const struct dirent *entry;
+	const char *name;
+	DIR *names;
 
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (durable_open_names(dir_fd, &names))
 		return;
+	while (!durable_next_name(names, &name) && name) {
+		if (strcmp(name, VOLUMES_DIR) && durable_erase_unsynced(dir_fd, name, true))
+			log_warning("cannot erase %s of an import that failed", name);
 	}
-	while ((entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
-			strcmp(entry->d_name, VOLUMES_DIR) &&
-			durable_erase_unsynced(dir_fd, entry->d_name, true))
-			log_warning("cannot erase %s of an import that failed", entry->d_name);
-	}
-	(void)closedir(dir);
+	(void)closedir(names);
 }
 
 /* Takes back what was built. Nobody was told of it, but its keys are real. */

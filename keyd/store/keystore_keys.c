@@ -70,10 +70,13 @@ int store_peek_kind(int dir_fd, const char *name, enum record_kind *kind)
 	uint8_t start[RECORD_PEEK_BYTES];
 
 	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -EBADMSG;
+	if (fd < 0) /* a symbolic link, a socket */
+		return errno == ELOOP || errno == ENXIO ? -EBADMSG : -errno;
 	ssize_t n = read(fd, start, sizeof(start));
+	int rc = n < 0 && errno != EISDIR ? -errno : 0;
 	(void)close(fd);
+	if (rc)
+		return rc;
 	return n == sizeof(start) ? record_peek_kind(start, kind) : -EBADMSG;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* Reading the store once, when keyd starts. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -18,24 +17,15 @@
 
 int store_each_name(int dir_fd, int (*visit)(void *arg, int dir_fd, const char *name), void *arg)
 {
-	const struct dirent *entry;
-	int rc = 0;
+	const char *name;
+	DIR *names;
 
-	/* A descriptor of its own: closedir() closes it and readdir() moves it. */
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	DIR *dir = fdopendir(fd);
-	if (!dir) {
-		rc = -errno;
-		(void)close(fd);
+	int rc = durable_open_names(dir_fd, &names);
+	if (rc)
 		return rc;
-	}
-	while (!rc && (entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			rc = visit(arg, dir_fd, entry->d_name);
-	}
-	(void)closedir(dir);
+	while (!(rc = durable_next_name(names, &name)) && name && !(rc = visit(arg, dir_fd, name)))
+		;
+	(void)closedir(names);
 	return rc;
 }
 

@@ -37,7 +37,7 @@ void store_volume_file(char name[STORE_NAME_BYTES], const char *uuid, const char
 int store_each_name(int dir_fd, int (*visit)(void *arg, int dir_fd, const char *name), void *arg)
 	__attribute__((warn_unused_result));
 
-/* What kind of record the file seems to be, unauthenticated. 0, or -EBADMSG: none. */
+/* What kind of record the file seems to be, unauthenticated. 0; -EBADMSG: none; or -errno: nobody knows. */
 int store_peek_kind(int dir_fd, const char *name, enum record_kind *kind)
 	__attribute__((warn_unused_result));
 

@@ -139,16 +139,19 @@ struct reseal {
 };
 
 /*
- * Whether name in this directory is sealed under the root key, and counts. The key of a level that is
- * not alive does not: whoever put it back must not get it under the new root key, too.
+ * Whether name in this directory is sealed under the root key, and counts: 1 or 0; or -errno, for what is passed
+ * over here is lost with the old root key. The key of a level that is not alive does not count: whoever put it
+ * back must not get it under the new root key, too.
  */
-static bool is_sealed(const struct walk *walk, int dir_fd, const char *name)
+static int is_sealed(const struct walk *walk, int dir_fd, const char *name)
 {
 	enum record_kind kind;
 
-	if (durable_is_temporary(name) || durable_prepared_for(name) ||
-		store_peek_kind(dir_fd, name, &kind))
-		return false;
+	if (durable_is_temporary(name) || durable_prepared_for(name))
+		return 0;
+	int rc = store_peek_kind(dir_fd, name, &kind);
+	if (rc)
+		return rc == -EBADMSG ? 0 : rc;
 	if (kind != RECORD_LEVEL_KEY)
 		return kind != RECORD_VOLUME_KEY;
 	const struct level *level = walk->level ? keystore_level(walk->ks, walk->level) : NULL;
@@ -157,7 +160,11 @@ static bool is_sealed(const struct walk *walk, int dir_fd, const char *name)
 
 static int count_one(struct walk *walk, int dir_fd, const char *name)
 {
-	walk->reseal->total += is_sealed(walk, dir_fd, name);
+	int sealed = is_sealed(walk, dir_fd, name);
+
+	if (sealed < 0)
+		return sealed;
+	walk->reseal->total += (size_t)sealed;
 	return 0;
 }
 
@@ -196,9 +203,10 @@ static int reseal_one(struct walk *walk, int dir_fd, const char *name)
 	uint8_t *file = NULL, *sealed = NULL;
 	size_t file_bytes, sealed_bytes;
 
-	if (!is_sealed(walk, dir_fd, name))
-		return 0;
-	int rc = durable_read(dir_fd, name, record_file_bytes_max(), &file, &file_bytes);
+	int rc = is_sealed(walk, dir_fd, name);
+	if (rc <= 0)
+		return rc;
+	rc = durable_read(dir_fd, name, record_file_bytes_max(), &file, &file_bytes);
 	if (!rc)
 		rc = record_reseal(file, file_bytes, walk->ks->root, reseal->root, reseal->leaky,
 			&rekey, &sealed, &sealed_bytes);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/*
+ * keyd within a test: its own loop, without sleeping and without listeners, on the key store of tests/fuzz/lab.h; one tgtd
+ * that wipes whenever it is told to, two administrators. Calls fail (faults.h) only while keyd's code runs.
+ */
+#ifndef TESTS_SMALL_KEYD_H
+#define TESTS_SMALL_KEYD_H
+
+#include "keyd.h"
+
+enum small_peer { SMALL_TGTD, SMALL_ADMIN, SMALL_SECOND_ADMIN, SMALL_PEERS };
+
+extern struct keyd small_keyd;
+
+/* The store as it was first. */
+void small_keyd_reset(void);
+
+/* As main() does it. 0 or -errno: then it has been ended. */
+int small_keyd_start(void) __attribute__((warn_unused_result));
+void small_keyd_end(void);
+
+/*
+ * Sends msg and does whatever follows from it, the passing of time included. The status of the answer, or -1 when there
+ * was none.
+ */
+int small_keyd_ask(enum small_peer who, const struct proto_msg *msg);
+
+/* Does what is to be done, after a start for example. */
+void small_keyd_settle(void);
+
+/* small_keyd_ask() with one administrator's request; name is what the message begins with: a level, a volume, a custody. */
+int small_keyd_order(uint16_t type, const char *name);
+
+/* All levels and volumes with their states; static storage, used up by the call after next. */
+const char *small_keyd_states(void);
+
+/* The whole log is authentic. */
+bool small_keyd_audit_holds(void);
+
+#endif

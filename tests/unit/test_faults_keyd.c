@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* Whichever call fails while keyd does what it was asked, what it answers is so, and the next start finds the state of before or of after. */
+#include <string.h>
+
+#include "sweep.h"
+
+ORDER(status, PROTO_STATUS, "")
+ORDER(create_level, PROTO_LEVEL_CREATE, "new")
+ORDER(list_levels, PROTO_LEVEL_LIST, "")
+ORDER(show_red, PROTO_LEVEL_SHOW, "red")
+ORDER(show_gone, PROTO_LEVEL_SHOW, "gone")
+ORDER(suspend_red, PROTO_LEVEL_SUSPEND, "red")
+ORDER(resume_blue, PROTO_LEVEL_RESUME, "blue")
+ORDER(destroy_red, PROTO_LEVEL_DESTROY, "red")
+ORDER(list_volumes, PROTO_VOLUME_LIST, "")
+ORDER(show_volume, PROTO_VOLUME_SHOW, "/red.img")
+ORDER(volume_key, PROTO_VOLUME_KEY, "/red.img")
+ORDER(destroy_volume, PROTO_VOLUME_DESTROY, "/red.img")
+ORDER(read_log, PROTO_AUDIT, "")
+ORDER(verify_log, PROTO_AUDIT_VERIFY, "")
+ORDER(certificate, PROTO_CERTIFICATE, "gone")
+ORDER(list_requests, PROTO_REQUEST_LIST, "")
+ORDER(zeroize, PROTO_ZEROIZE, "")
+ORDER(change_root, PROTO_CUSTODY_CHANGE, "file")
+ORDER(ledger, PROTO_LEDGER, "")
+
+static int create_volume(void)
+{
+	struct proto_msg msg = {.type = PROTO_VOLUME_CREATE, .serial = 1};
+
+	msg.volume_create.size_bytes = 1 << 20;
+	msg.volume_create.sector_bytes = 4096;
+	(void)strcpy(msg.volume_create.level, "red");
+	(void)strcpy(msg.volume_create.cipher, "aes-cbc-essiv:sha256");
+	(void)strcpy(msg.volume_create.path, "/new.img");
+	int made = small_keyd_ask(SMALL_ADMIN, &msg);
+	return made == PROTO_OK ? small_keyd_order(PROTO_VOLUME_COMMIT, "") : made;
+}
+
+SWEEP(keyd_tells_its_state, .prepare = sweep_hold, .give = status)
+SWEEP(a_level_is_made_or_not, .give = create_level)
+SWEEP(levels_are_listed, .prepare = sweep_hold, .give = list_levels)
+SWEEP(a_level_is_shown, .give = show_red)
+SWEEP(a_destroyed_level_is_shown, .give = show_gone)
+SWEEP(a_level_is_suspended_or_not, .prepare = sweep_hold, .give = suspend_red)
+SWEEP(a_level_is_resumed_or_not, .prepare = sweep_hold, .give = resume_blue)
+SWEEP(a_level_is_destroyed_or_not, .prepare = sweep_hold, .give = destroy_red)
+SWEEP(volumes_are_listed, .give = list_volumes)
+SWEEP(a_volume_is_shown, .prepare = sweep_hold, .give = show_volume)
+SWEEP(a_volume_is_made_or_not, .give = create_volume)
+SWEEP(a_key_is_given_out_or_not, .give = volume_key)
+SWEEP(a_volume_is_destroyed_or_not, .prepare = sweep_hold, .give = destroy_volume)
+SWEEP(the_log_is_read, .give = read_log)
+SWEEP(the_log_is_verified, .give = verify_log)
+SWEEP(a_certificate_is_shown, .give = certificate)
+SWEEP(requests_are_listed, .give = list_requests)
+SWEEP(the_root_key_is_changed_or_not, .give = change_root)
+SWEEP(the_ledger_is_read, .give = ledger)
+SWEEP(a_tgtd_is_greeted, .give = sweep_hello)
+SWEEP(a_tgtd_gets_its_key_or_not, .prepare = sweep_greet, .give = sweep_attach)
+SWEEP(a_store_is_zeroized_or_not, .prepare = sweep_hold, .give = zeroize)
+
+SWEEP(keyd_starts_or_not, .give = NULL)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keyd_tells_its_state),
+		cmocka_unit_test(a_level_is_made_or_not),
+		cmocka_unit_test(levels_are_listed),
+		cmocka_unit_test(a_level_is_shown),
+		cmocka_unit_test(a_destroyed_level_is_shown),
+		cmocka_unit_test(a_level_is_suspended_or_not),
+		cmocka_unit_test(a_level_is_resumed_or_not),
+		cmocka_unit_test(a_level_is_destroyed_or_not),
+		cmocka_unit_test(volumes_are_listed),
+		cmocka_unit_test(a_volume_is_shown),
+		cmocka_unit_test(a_volume_is_made_or_not),
+		cmocka_unit_test(a_key_is_given_out_or_not),
+		cmocka_unit_test(a_volume_is_destroyed_or_not),
+		cmocka_unit_test(the_log_is_read),
+		cmocka_unit_test(the_log_is_verified),
+		cmocka_unit_test(a_certificate_is_shown),
+		cmocka_unit_test(requests_are_listed),
+		cmocka_unit_test(the_root_key_is_changed_or_not),
+		cmocka_unit_test(the_ledger_is_read),
+		cmocka_unit_test(a_tgtd_is_greeted),
+		cmocka_unit_test(a_tgtd_gets_its_key_or_not),
+		cmocka_unit_test(a_store_is_zeroized_or_not),
+		cmocka_unit_test(keyd_starts_or_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
