@@ -20,7 +20,7 @@ struct incoming {
 	struct package_head head;
 	struct package_reader reader; /* after the head */
 	uint8_t *opened;              /* owned, secret memory; NULL: the upload was open already */
-	struct json_object *done;     /* owned: the levels that are in */
+	struct json_object *done;     /* owned: the levels that are in; NULL: no memory to tell */
 	size_t done_count;
 };
 
@@ -223,9 +223,11 @@ static bool import_level(struct request *r, struct incoming *in, const struct pa
 		rc = keystore_import_level(&r->keyd->store, from, reader, &level);
 	if (!rc) {
 		in->done_count++;
-		if (json_append(in->done, inventory_level(r->keyd, level, true)))
-			return true;
-		rc = -ENOMEM; /* to tell more */
+		if (!json_append(in->done, inventory_level(r->keyd, level, true))) {
+			json_object_put(in->done);
+			in->done = NULL;
+		}
+		return true;
 	}
 	request_audit_failure(r, event, from->name, NULL, rc);
 	request_answer(r, PROTO_FAILED, NULL,

@@ -232,7 +232,7 @@ int package_next_level(struct package_reader *r, struct package_level *level)
 	r->at += sizeof(e);
 	r->levels_left--;
 	r->volumes_left = level->volumes;
-	return check_fingerprint(level->key, WRAP_KEY_BYTES, level->fingerprint);
+	return 0;
 }
 
 /* Everything that a volume in the store fulfils. */
@@ -298,7 +298,18 @@ int package_next_volume(struct package_reader *r, struct package_volume *volume)
 		return -EBADMSG;
 	r->at += sizeof(e) + path_bytes;
 	r->volumes_left--;
-	return check_fingerprint(volume->key, key_bytes, volume->fingerprint);
+	return 0;
+}
+
+static int check_volumes(struct package_reader *r)
+{
+	struct package_volume volume;
+	int rc;
+
+	while (!(rc = package_next_volume(r, &volume)) &&
+		!(rc = check_fingerprint(volume.key, volume.cipher->key_bytes, volume.fingerprint)))
+		;
+	return rc == -ENODATA ? 0 : rc;
 }
 
 int package_check(const uint8_t *bytes, size_t len_bytes)
@@ -308,7 +319,12 @@ int package_check(const uint8_t *bytes, size_t len_bytes)
 	struct package_level level;
 
 	int rc = package_open(&r, bytes, len_bytes, &head);
-	while (!rc)
+	while (!rc) {
 		rc = package_next_level(&r, &level);
+		if (!rc)
+			rc = check_fingerprint(level.key, WRAP_KEY_BYTES, level.fingerprint);
+		if (!rc)
+			rc = check_volumes(&r);
+	}
 	return rc == -ENODATA ? 0 : rc;
 }

@@ -89,11 +89,11 @@ int package_check(const uint8_t *bytes, size_t len_bytes) __attribute__((warn_un
 int package_open(struct package_reader *r, const uint8_t *bytes, size_t len_bytes,
 	struct package_head *head) __attribute__((warn_unused_result));
 
-/* The next level, past what is left of the one before. 0, -ENODATA at the end, -EBADMSG, -EIO. */
+/* The next level, past what is left of the one before. 0, -ENODATA at the end, -EBADMSG. */
 int package_next_level(struct package_reader *r, struct package_level *level)
 	__attribute__((warn_unused_result));
 
-/* The next volume of the level. 0, -ENODATA at its end, -EBADMSG, -EIO. */
+/* The next volume of the level. 0, -ENODATA at its end, -EBADMSG. */
 int package_next_volume(struct package_reader *r, struct package_volume *volume)
 	__attribute__((warn_unused_result));
 

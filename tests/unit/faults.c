@@ -30,51 +30,62 @@ enum {
 	PLACES = 1 << 14, /* a power of two */
 };
 
-static struct place {
+struct place {
 	uint64_t id; /* 0: free */
 	unsigned run, calls;
 	unsigned failed; /* a bit for each of the first calls */
-} places[PLACES];
+};
 
-static unsigned run;
-static bool armed, running;
-static const char *fired;
-static void *callers[CALLERS + INNER];
-static int depth;
+/* Shared with children. */
+static struct state {
+	struct place places[PLACES];
+	unsigned run;
+	bool armed, running;
+	const char *fired;
+	void *callers[CALLERS + INNER];
+	int depth;
+} * state;
+
+void *__real_mmap(void *a, size_t b, int c, int d, int e, off_t f);
 
 void faults_begin(void)
 {
 	void *warm_up[1];
 
 	(void)backtrace(warm_up, 1); /* loads libgcc, which may not be when a call fails */
-	memset(places, 0, sizeof(places));
+	if (!state)
+		state = __real_mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	memset(state, 0, sizeof(*state));
 }
 
 void faults_run(void)
 {
-	run++;
-	fired = NULL;
-	running = true;
+	state->run++;
+	state->fired = NULL;
+	state->running = true;
 }
 
 void faults_end(void)
 {
-	running = false;
+	state->running = false;
 }
 
 void faults_arm(void)
 {
-	armed = true;
+	if (state)
+		state->armed = true;
 }
 
 void faults_disarm(void)
 {
-	armed = false;
+	if (state)
+		state->armed = false;
 }
 
 const char *faults_fired(void)
 {
-	return fired;
+	return state->fired;
 }
 
 const char *faults_place(void)
@@ -84,9 +95,9 @@ const char *faults_place(void)
 	size_t used = 0;
 
 	text[0] = '\0';
-	for (int i = INNER; i < depth && used < sizeof(text); i++) {
+	for (int i = INNER; i < state->depth && used < sizeof(text); i++) {
 		int n = snprintf(text + used, sizeof(text) - used, " %#tx",
-			(const char *)callers[i] - __executable_start - 1);
+			(const char *)state->callers[i] - __executable_start - 1);
 		used += n > 0 ? (size_t)n : 0;
 	}
 	return text;
@@ -96,10 +107,10 @@ static struct place *find(uint64_t id)
 {
 	size_t i = id % PLACES;
 
-	while (places[i].id && places[i].id != id)
+	while (state->places[i].id && state->places[i].id != id)
 		i = (i + 1) % PLACES;
-	places[i].id = id;
-	return &places[i];
+	state->places[i].id = id;
+	return &state->places[i];
 }
 
 /* True: this call is to fail. */
@@ -107,22 +118,22 @@ static __attribute__((noinline)) bool due(const char *name)
 {
 	uint64_t id = 0xcbf29ce484222325; /* FNV-1a, of addresses */
 
-	if (!armed || !running || fired)
+	if (!state || !state->armed || !state->running || state->fired)
 		return false;
-	armed = false; /* backtrace() may call */
-	depth = backtrace(callers, CALLERS + INNER);
-	armed = true;
-	for (int i = 1; i < depth; i++)
-		id = (id ^ (uintptr_t)callers[i]) * 0x100000001b3;
+	state->armed = false; /* backtrace() may call */
+	state->depth = backtrace(state->callers, CALLERS + INNER);
+	state->armed = true;
+	for (int i = 1; i < state->depth; i++)
+		id = (id ^ (uintptr_t)state->callers[i]) * 0x100000001b3;
 	struct place *place = find(id | 1);
-	if (place->run != run)
+	if (place->run != state->run)
 		place->calls = 0;
-	place->run = run;
+	place->run = state->run;
 	unsigned call = place->calls++;
 	if (call >= FAULTS_REPEATED || (place->failed & (1u << call)))
 		return false;
 	place->failed |= 1u << call;
-	fired = name;
+	state->fired = name;
 	return true;
 }
 

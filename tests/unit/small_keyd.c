@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "small_keyd.h"
 
+#include <argon2.h>
+#include <openssl/evp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +26,9 @@ enum { ROUNDS_MAX = 4096, STATES_BYTES = 4096 };
 struct keyd small_keyd;
 static struct server server;
 static int clients[SMALL_PEERS];
+static bool silence;
 static int answer_status;
+static char answer_said[PROTO_MESSAGE_BYTES];
 
 /* In place of the real one, which takes 50 ms: test_luks_format.c has that. */
 int luks_format(const struct luks_format *fmt, const uint8_t *key, int *header_fd,
@@ -35,6 +39,19 @@ int luks_format(const struct luks_format *fmt, const uint8_t *key, int *header_f
 	*data_offset_bytes = 16 << 20;
 	*header_fd = memfd_create("header", MFD_CLOEXEC);
 	return *header_fd < 0 ? -errno : 0;
+}
+
+/* In place of the real one, which takes a second and 256 MiB. */
+int argon2id_ctx(argon2_context *ctx)
+{
+	uint8_t salted[PROTO_PASSPHRASE_BYTES + 64], digest[EVP_MAX_MD_SIZE];
+
+	memcpy(salted, ctx->pwd, ctx->pwdlen);
+	memcpy(salted + ctx->pwdlen, ctx->salt, ctx->saltlen);
+	if (!EVP_Digest(salted, ctx->pwdlen + ctx->saltlen, digest, NULL, EVP_sha256(), NULL))
+		abort();
+	memcpy(ctx->out, digest, ctx->outlen);
+	return ARGON2_OK;
 }
 
 void small_keyd_reset(void)
@@ -145,12 +162,15 @@ static void on_answer(enum small_peer who, const struct proto_msg *msg)
 	switch (msg->type) {
 	case PROTO_REVOKE:
 	case PROTO_RESTORE:
+		if (silence)
+			break;
 		ack.type = msg->type == PROTO_REVOKE ? PROTO_REVOKE_ACK : PROTO_RESTORE_ACK;
 		send_as(who, &ack);
 		break;
 	case PROTO_REPLY:
 	case PROTO_HELLO_REPLY:
 		answer_status = (int)msg->reply.status;
+		memcpy(answer_said, msg->reply.message, sizeof(answer_said));
 		break;
 	case PROTO_ATTACH_REPLY:
 		answer_status = (int)msg->attach_reply.status;
@@ -181,6 +201,8 @@ static bool let_time_pass(void)
 {
 	bool passed = small_keyd.settle_until_ms != 0;
 
+	if (silence)
+		return false;
 	for (struct revocation *rev = small_keyd.revocations; rev; rev = rev->next) {
 		passed = passed || rev->deadline_ms > 1;
 		rev->deadline_ms = 1;
@@ -213,6 +235,7 @@ void small_keyd_settle(void)
 int small_keyd_ask(enum small_peer who, const struct proto_msg *msg)
 {
 	answer_status = -1;
+	answer_said[0] = '\0';
 	send_as(who, msg);
 	small_keyd_settle();
 	return answer_status;
@@ -224,6 +247,33 @@ int small_keyd_order(uint16_t type, const char *name)
 
 	(void)snprintf(msg.level.level, sizeof(msg.level.level), "%s", name);
 	return small_keyd_ask(SMALL_ADMIN, &msg);
+}
+
+void small_keyd_silence(bool silent)
+{
+	silence = silent;
+}
+
+const char *small_keyd_said(void)
+{
+	return answer_said;
+}
+
+int small_keyd_upload(const uint8_t *bytes, size_t len)
+{
+	static struct proto_msg msg;
+	int status = PROTO_OK;
+
+	for (size_t at = 0; status == PROTO_OK && at < len; at += msg.upload.len) {
+		size_t rest = len - at;
+		msg = (struct proto_msg){.type = PROTO_UPLOAD, .serial = 1};
+		msg.upload.total_bytes = (uint32_t)len;
+		msg.upload.offset_bytes = (uint32_t)at;
+		msg.upload.len = (uint32_t)(rest < PROTO_TEXT_BYTES ? rest : PROTO_TEXT_BYTES);
+		memcpy(msg.upload.bytes, bytes + at, msg.upload.len);
+		status = small_keyd_ask(SMALL_ADMIN, &msg);
+	}
+	return status;
 }
 
 const char *small_keyd_states(void)
@@ -246,6 +296,8 @@ const char *small_keyd_states(void)
 				level->volumes[j]->path,
 				keystore_state_name(level->volumes[j]->state));
 	}
+	(void)snprintf(
+		text + used, STATES_BYTES - used, " %zu waiting", pending_count(&small_keyd));
 	return text;
 }
 

@@ -25,13 +25,22 @@ void small_keyd_end(void);
  */
 int small_keyd_ask(enum small_peer who, const struct proto_msg *msg);
 
+/* A silent tgtd acknowledges nothing, and no time passes. */
+void small_keyd_silence(bool silent);
+
+/* What that answer said to people; static storage. */
+const char *small_keyd_said(void);
+
+/* Uploads what EXPORT or IMPORT needs. */
+int small_keyd_upload(const uint8_t *bytes, size_t len);
+
 /* Does what is to be done, after a start for example. */
 void small_keyd_settle(void);
 
 /* small_keyd_ask() with one administrator's request; name is what the message begins with: a level, a volume, a custody. */
 int small_keyd_order(uint16_t type, const char *name);
 
-/* All levels and volumes with their states; static storage, used up by the call after next. */
+/* All levels and volumes with their states, and how many requests wait; static storage, used up by the call after next. */
 const char *small_keyd_states(void);
 
 /* The whole log is authentic. */

@@ -10,7 +10,8 @@
 enum { STATES_BYTES = 4096, LEFT_BYTES = 256 };
 
 static unsigned wrong;
-static char left[LEFT_BYTES]; /* a key file that should be gone */
+static char live[STATES_BYTES]; /* the state when the answer came */
+static char left[LEFT_BYTES];   /* a key file that should be gone */
 
 static void complain(const char *what, int status)
 {
@@ -28,6 +29,9 @@ static void start_or_fail(int status)
 		complain(strerror(-rc), status);
 		fail_msg("keyd does not start");
 	}
+	if (keystore_is_locked(&small_keyd.store) &&
+		sweep_with_passphrase(PROTO_UNLOCK, "") != PROTO_OK)
+		complain("the key store stays locked", status);
 	small_keyd_settle();
 }
 
@@ -38,7 +42,10 @@ static void start_over(const struct order *order)
 		order->before_start();
 	if (!order->give)
 		return;
-	start_or_fail(PROTO_OK);
+	if (order->locked)
+		assert_int_equal(small_keyd_start(), 0);
+	else
+		start_or_fail(PROTO_OK);
 	if (order->prepare)
 		order->prepare();
 }
@@ -75,14 +82,21 @@ static int look_at_file(const char *path, const struct stat *st, int flag, struc
 	return 0;
 }
 
-static void judge(int status, const char *before, const char *after)
+static void judge(const struct order *order, int status, const char *before, const char *after)
 {
+	char said[PROTO_MESSAGE_BYTES];
+
+	(void)snprintf(said, sizeof(said), "%s", small_keyd_said());
 	start_or_fail(status);
 	const char *now = small_keyd_states();
-	if (strcmp(now, before) != 0 && strcmp(now, after) != 0)
+	if (strcmp(now, before) != 0 && strcmp(now, after) != 0 &&
+		(!order->between || strcmp(now, order->between) != 0))
 		complain(now, status);
 	if (status == PROTO_OK && strcmp(now, after) != 0)
 		complain("what it answers is not so", status);
+	if (status > PROTO_OK && strcmp(before, after) != 0 && !strcmp(live, after) &&
+		(strstr(said, "nothing was ") == said || strstr(said, " not imported")))
+		complain(said, status);
 	if (!small_keyd_audit_holds())
 		complain("the audit log is not whole", status);
 	left[0] = '\0';
@@ -107,8 +121,10 @@ static int give(const struct order *order)
 {
 	int status = order->give ? order->give() : start_failing();
 
-	if (order->give || status == PROTO_OK)
+	if (order->give || status == PROTO_OK) {
+		(void)snprintf(live, sizeof(live), "%s", small_keyd_states());
 		small_keyd_end();
+	}
 	return status;
 }
 
@@ -131,12 +147,27 @@ void sweep(const struct order *order)
 		faults_run();
 		int status = give(order);
 		faults_end();
-		judge(order->give ? status : PROTO_FAILED, before, after);
+		judge(order, order->give ? status : PROTO_FAILED, before, after);
 		runs++;
 	} while (faults_fired());
 	print_message("# %u calls failed\n", runs - 1);
 	assert_true(runs > 1);
 	assert_int_equal(wrong, 0);
+}
+
+int sweep_with_passphrase(uint16_t type, const char *custody)
+{
+	static const char passphrase[] = "correct horse";
+	struct proto_msg msg = {.type = type, .serial = 1};
+	struct proto_passphrase *to =
+		type == PROTO_UNLOCK ? &msg.unlock.passphrase : &msg.init_passphrase.passphrase;
+
+	if (type != PROTO_UNLOCK)
+		(void)snprintf(msg.init_passphrase.custody, sizeof(msg.init_passphrase.custody),
+			"%s", custody);
+	memcpy(to->bytes, passphrase, sizeof(passphrase) - 1);
+	to->len_bytes = sizeof(passphrase) - 1;
+	return small_keyd_ask(SMALL_ADMIN, &msg);
 }
 
 int sweep_hello(void)

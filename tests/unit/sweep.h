@@ -20,7 +20,9 @@
 struct order {
 	void (*before_start)(void); /* changes the store; NULL: it is the lab's */
 	void (*prepare)(void);      /* nothing fails in it; NULL: nothing to prepare */
-	int (*give)(void); /* the status of the answer; NULL: the start itself is the order */
+	int (*give)(void);   /* the status of the answer; NULL: the start itself is the order */
+	bool locked;         /* the store is when the order is given */
+	const char *between; /* one more state that may be found; NULL: none */
 };
 
 /* A test that fails when anything of that is not so. */
@@ -40,6 +42,9 @@ void sweep(const struct order *order);
 	{                                                                                          \
 		return small_keyd_order(type, subject);                                            \
 	}
+
+/* INIT_PASSPHRASE, CUSTODY_CHANGE or UNLOCK, with the passphrase of the tests. */
+int sweep_with_passphrase(uint16_t type, const char *custody);
 
 /* The tgtd says hello; the same, and it gets red's key. */
 int sweep_hello(void);

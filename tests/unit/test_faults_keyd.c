@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* Whichever call fails while keyd does what it was asked, what it answers is so, and the next start finds the state of before or of after. */
+/* Whichever call fails while keyd does what it was asked, what it answers is so: sweep.h. */
 #include <string.h>
 
 #include "sweep.h"
@@ -60,8 +60,6 @@ SWEEP(a_tgtd_is_greeted, .give = sweep_hello)
 SWEEP(a_tgtd_gets_its_key_or_not, .prepare = sweep_greet, .give = sweep_attach)
 SWEEP(a_store_is_zeroized_or_not, .prepare = sweep_hold, .give = zeroize)
 
-SWEEP(keyd_starts_or_not, .give = NULL)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -87,7 +85,6 @@ int main(void)
 		cmocka_unit_test(a_tgtd_is_greeted),
 		cmocka_unit_test(a_tgtd_gets_its_key_or_not),
 		cmocka_unit_test(a_store_is_zeroized_or_not),
-		cmocka_unit_test(keyd_starts_or_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
