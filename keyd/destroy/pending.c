@@ -218,6 +218,19 @@ static enum proto_status carry_out(
 	return status;
 }
 
+/* An approval stands: what cannot be begun at once pending_tick() begins later. */
+static enum proto_status carry_out_approved(
+	struct keyd *keyd, struct pending *p, struct admin *admin, uint32_t serial, char *message)
+{
+	char why[PROTO_MESSAGE_BYTES] = "";
+
+	enum proto_status status = carry_out(keyd, p, admin, serial, why);
+	if (status != PROTO_OK)
+		(void)snprintf(message, PROTO_MESSAGE_BYTES,
+			"approved, and keyd goes on trying to carry it out; so far: %s", why);
+	return status;
+}
+
 enum proto_status pending_approve(struct keyd *keyd, struct pending *p, struct admin *admin,
 	uint32_t serial, bool *waits, char *message)
 {
@@ -256,7 +269,7 @@ enum proto_status pending_approve(struct keyd *keyd, struct pending *p, struct a
 		return PROTO_FAILED;
 	}
 	*waits = p->delay_s > 0;
-	return *waits ? PROTO_OK : carry_out(keyd, p, admin, serial, message);
+	return *waits ? PROTO_OK : carry_out_approved(keyd, p, admin, serial, message);
 }
 
 enum proto_status pending_cancel(
