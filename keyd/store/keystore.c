@@ -259,6 +259,7 @@ int keystore_init(struct keystore *ks, const char *name, const struct proto_pass
 	if (!rc)
 		rc = durable_mkdir(ks->dir_fd, LEVELS_DIR);
 	if (rc) {
+		(void)unlinkat(ks->dir_fd, LEVELS_DIR, AT_REMOVEDIR); /* made, but not synced */
 		if (custody->erase(&next) || custody->erase(&place))
 			log_error("what was made of a root key stays in %s", ks->dir);
 		if (custody->release)
