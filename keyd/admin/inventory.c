@@ -29,7 +29,7 @@ static bool add_certificate(
 		certificate = json_tokener_parse(text);
 	free(text);
 	/* null when it is not there or no JSON: the tombstone counts, not this paper. */
-	return !json_object_object_add(json, "certificate", certificate);
+	return json_add_or_null(json, "certificate", certificate);
 }
 
 static struct json_object *level_counts(const struct keyd *keyd)
@@ -92,8 +92,8 @@ static uint64_t volume_count(const struct keyd *keyd)
 static bool add_counts(struct json_object *json, const struct keyd *keyd)
 {
 	if (keystore_is_locked(&keyd->store))
-		return !json_object_object_add(json, "levels", NULL) &&
-		       !json_object_object_add(json, "volumes", NULL);
+		return json_add_or_null(json, "levels", NULL) &&
+		       json_add_or_null(json, "volumes", NULL);
 	return json_add(json, "levels", level_counts(keyd)) &&
 	       json_add_number(json, "volumes", volume_count(keyd));
 }
@@ -125,7 +125,7 @@ struct json_object *inventory_status(const struct keyd *keyd)
 		json_add(json, "consumers", consumers_json(keyd)) &&
 		json_add_string(json, "audit_head", keyd->audit.head) &&
 		json_add_number(json, "audit_seq", keyd->audit.next_seq - 1) &&
-		!json_object_object_add(json, "certificate_key", signer_json(&keyd->signer)) &&
+		json_add_or_null(json, "certificate_key", signer_json(&keyd->signer)) &&
 		json_add_string(json, "version", KEYD_VERSION);
 	return whole(ok, json);
 }

@@ -11,6 +11,13 @@ bool json_add(struct json_object *object, const char *key, struct json_object *m
 	return false;
 }
 
+bool json_add_or_null(struct json_object *object, const char *key, struct json_object *member)
+{
+	if (member)
+		return json_add(object, key, member);
+	return object && !json_object_object_add(object, key, NULL);
+}
+
 bool json_add_string(struct json_object *object, const char *key, const char *value)
 {
 	return json_add(object, key, json_object_new_string(value));
@@ -31,7 +38,7 @@ bool json_add_time(struct json_object *object, const char *key, int64_t unix_sec
 	char text[TEXT_TIME_BYTES];
 
 	if (!unix_seconds)
-		return object && !json_object_object_add(object, key, NULL);
+		return json_add_or_null(object, key, NULL);
 	text_time(text, unix_seconds);
 	return json_add_string(object, key, text);
 }

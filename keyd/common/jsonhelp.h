@@ -12,6 +12,9 @@
 #include <json-c/json.h>
 
 bool json_add(struct json_object *object, const char *key, struct json_object *member);
+/* The same for a member that may be missing: NULL adds null. */
+bool json_add_or_null(struct json_object *object, const char *key, struct json_object *member);
+
 bool json_add_string(struct json_object *object, const char *key, const char *value);
 bool json_add_number(struct json_object *object, const char *key, uint64_t value);
 bool json_add_bool(struct json_object *object, const char *key, bool value);

@@ -76,7 +76,7 @@ static bool add_former_custody(struct json_object *json, const struct level *lev
 {
 	if (level->leaky)
 		return json_add_string(json, "former_custody", level->leaky->name);
-	return !json_object_object_add(json, "former_custody", NULL);
+	return json_add_or_null(json, "former_custody", NULL);
 }
 
 struct json_object *certificate_draft(
@@ -93,7 +93,7 @@ struct json_object *certificate_draft(
 		  json_add(json, "volumes", volumes_json(scope)) &&
 		  json_add(json, "requester", certificate_person(requester->uid)) &&
 		  json_add_time(json, "requested_at", requested_at) &&
-		  json_object_object_add(json, "completed_at", NULL) == 0;
+		  json_add_or_null(json, "completed_at", NULL);
 	for (size_t i = 0; ok && i < sizeof(answer_keys) / sizeof(answer_keys[0]); i++)
 		ok = json_add(json, answer_keys[i], json_object_new_array());
 	if (ok)
@@ -263,8 +263,9 @@ static bool add_location(struct json_object *certificate)
 	bool known = !sd_id128_get_machine_app_specific(application, &id);
 	struct json_object *machine =
 		known ? json_object_new_string(sd_id128_to_string(id, text)) : NULL;
-	if (json_add_string(json, "host", name) &&
-		!json_object_object_add(json, "machine", machine))
+	bool ok = json_add_string(json, "host", name);
+	ok = json_add_or_null(json, "machine", machine) && ok;
+	if (ok)
 		return json_add(certificate, "location", json);
 	json_object_put(json);
 	return false;
@@ -279,10 +280,8 @@ int certificate_complete(struct json_object *certificate, const struct certifica
 		  json_add_string(certificate, "erase_class", end->erase_class) &&
 		  json_add_string(certificate, "erase_class_reason", end->erase_class_reason) &&
 		  json_add(certificate, "verification", verification_json(end, passed));
-	if (!end->exports) /* null: not known, which is not the same as none */
-		(void)json_object_object_add(certificate, "outstanding_exports", NULL);
-	else
-		ok = json_add(certificate, "outstanding_exports", end->exports) && ok;
+	/* null: not known, which is not the same as none */
+	ok = json_add_or_null(certificate, "outstanding_exports", end->exports) && ok;
 	if (end->vouched)
 		ok = json_add(certificate, "vouched_exports", end->vouched) && ok;
 	if (end->damaged_exports)

@@ -69,7 +69,7 @@ static bool add_requester(struct json_object *json, const struct peer *requester
 {
 	if (requester)
 		return json_add(json, "requester", certificate_person(requester->uid));
-	return json_object_object_add(json, "requester", NULL) == 0;
+	return json_add_or_null(json, "requester", NULL);
 }
 
 /* Settled now: later nobody can tell any more. */
@@ -110,7 +110,7 @@ struct json_object *zeroize_draft(
 		  json_add_string(json, "erase_class_reason", class.reason) &&
 		  json_add(json, "levels", levels_json(ks)) && add_requester(json, requester) &&
 		  json_add_time(json, "requested_at", requested_at) &&
-		  json_object_object_add(json, "completed_at", NULL) == 0;
+		  json_add_or_null(json, "completed_at", NULL);
 	for (size_t i = 0; ok && i < sizeof(answer_keys) / sizeof(answer_keys[0]); i++)
 		ok = json_add(json, answer_keys[i], json_object_new_array());
 	return whole(ok, json);

@@ -15,6 +15,7 @@
 #include "audit_head.h"
 #include "clock.h"
 #include "durable.h"
+#include "jsonhelp.h"
 #include "log.h"
 #include "publish.h"
 #include "secret.h"
@@ -200,14 +201,12 @@ static int add_string(struct json_object *record, const char *key, const char *v
 {
 	if (!value || !value[0])
 		return 0;
-	struct json_object *string = json_object_new_string(value);
-	return string && !json_object_object_add(record, key, string) ? 0 : -ENOMEM;
+	return json_add_string(record, key, value) ? 0 : -ENOMEM;
 }
 
 static int add_number(struct json_object *record, const char *key, uint64_t value)
 {
-	struct json_object *number = json_object_new_uint64(value);
-	return number && !json_object_object_add(record, key, number) ? 0 : -ENOMEM;
+	return json_add_number(record, key, value) ? 0 : -ENOMEM;
 }
 
 /* The members in their fixed order: json-c keeps the order of adding. */
