@@ -6,6 +6,8 @@ PREFIX   ?= /usr
 DESTDIR  ?=
 # SANITIZE=address,undefined (or thread) builds and tests under $(BUILD)/sanitize-….
 SANITIZE ?=
+# COVERAGE=1 counts what runs, under $(BUILD)/coverage; `make coverage` does all of it.
+COVERAGE ?=
 
 # Not empty: build the engine on Intel's multi-buffer library, which exists for x86-64 only.
 IPSEC_MB ?= $(filter x86_64,$(shell uname -m))
@@ -51,7 +53,7 @@ DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev
 DEPS_TEST  := libcmocka-dev libiscsi-dev libiscsi-bin cryptsetup-bin openssl libgfshare-bin python3 perl procps strace \
 	util-linux gdb e2fsprogs xfsprogs btrfs-progs scdoc man-db clang-format cppcheck shellcheck spin checkpolicy \
 	qemu-system-x86 diffutils dmsetup fio sg3-utils systemd swtpm tpm2-tools libtss2-tcti-swtpm0 softhsm2 opensc clang clang-tidy \
-	libclang-rt-14-dev afl++
+	libclang-rt-14-dev afl++ gcovr
 # bench: the peers to compare with, and plots.
 DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs gnuplot-nox fuse3
 
@@ -60,19 +62,25 @@ DEPS_BENCH := qemu-utils qemu-block-extra nbdkit libnbd-bin gocryptfs encfs gnup
 comma := ,
 INCLUDES := -Ibs_crypt -Ikeyd $(addprefix -Ikeyd/, admin common custody destroy keyadm records store) \
 	$(shell pkg-config --cflags p11-kit-1 2>/dev/null)
-OUT := $(BUILD)$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))
+OUT := $(BUILD)$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),/coverage)
 TGT_SRC ?= $(BUILD)/tgt
 
-CFLAGS   ?= -O2 -g
+# What is counted is what is written: not optimized.
+CFLAGS   ?= $(if $(COVERAGE),-O0,-O2) -g
 WARN     := -Wall -Wextra -Wconversion -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 # Lines for people are cut to their buffers on purpose.
 WARN     += -Wno-format-truncation
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection
-HARDEN   += $(if $(SANITIZE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+HARDEN   += $(if $(SANITIZE)$(COVERAGE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 SAN      := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -D_GNU_SOURCE $(INCLUDES) -MMD -MP
 ALL_CFLAGS += $(if $(IPSEC_MB),-DHAVE_IPSEC_MB)
 ALL_LDFLAGS := $(LDFLAGS) $(SAN) -Wl,-z,relro,-z,now,-z,noexecstack
+
+# tests/coverage/counts.c writes the counts of processes that are confined, or somebody else's.
+COUNTED   = $(if $(COVERAGE),$(if $(filter bs_crypt/% keyd/%,$<),--coverage -fprofile-update=atomic))
+COUNTS   := $(if $(COVERAGE),$(OUT)/pic/tests/coverage/counts.o)
+ALL_LDFLAGS += $(if $(COVERAGE),--coverage)
 
 CRYPTO_LIBS := -lcrypto
 PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
@@ -111,12 +119,12 @@ $(BUILD)/tgt/version:
 $(OUT)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	$(Q)$(CC) $(ALL_CFLAGS) $(TGT_CFLAGS) -fPIC -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(TGT_CFLAGS) $(COUNTED) -fPIC -c -o $@ $<
 
 $(OUT)/pie/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	$(Q)$(CC) $(ALL_CFLAGS) -fPIE -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(COUNTED) -fPIE -c -o $@ $<
 
 MAN := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd))
 .PHONY: man
@@ -150,6 +158,7 @@ $(addprefix $(OUT)/tests/,test_store test_store_now test_store_discard): $(call 
 FAULTS := $(call pie,tests/unit/faults.c)
 WRAPS   = $(if $(filter $(FAULTS),$^),$$(nm $(FAULTS) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p'))
 SWEEPS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_faults_*.c))
+$(addprefix $(OUT)/tests/,test_luks_format test_keyadm_target): $(FAULTS)
 $(SWEEPS): $(FAULTS) $(call pie,tests/unit/sweep.c tests/unit/small_keyd.c tests/fuzz/lab.c)
 
 # Fuzz targets with main() and inputs of their own: what fuzzing found stays mended.
@@ -162,6 +171,13 @@ $(OUT)/pie/tests/fuzz/replay.o: ALL_CFLAGS += -DCORPUS='"$(CURDIR)/tests/fuzz/co
 
 $(OUT)/libunit.a: $(UNIT_OBJECTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+ifdef COUNTS
+COUNTING := $(OUT)/bs_crypt.so $(OUT)/keyd $(OUT)/keyadm $(UNIT) $(REPLAYS)
+$(COUNTING): $(COUNTS)
+$(COUNTING): ALL_LDFLAGS += -Wl,--wrap=open,--wrap=syscall,--wrap=_exit
+$(COUNTS): ALL_CFLAGS += -DCOUNTS_DIR='"$(abspath $(OUT))"'
+endif
 
 OTHER_TOOLS := $(addprefix tests/tools/,memscan.c key_pieces.c unseal.c intruder.c)
 $(OUT)/tests/iscsi-io: $(call pie,$(filter-out $(OTHER_TOOLS),$(wildcard tests/tools/*.c)))
@@ -225,7 +241,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest conformance test \
+.PHONY: run demo bench bench-guest conformance coverage test \
 	$(addprefix test-,unit model e2e conformance guest guest-long crash residue linear fault powercut soak hostile)
 run: deps
 	$(MAKE) all $(TOOLS)
@@ -267,6 +283,15 @@ test-fault test-powercut: test-%: all $(TOOLS) $(FAULT_TOOLS)
 # too, is built with it.
 test-soak test-hostile: test-%: all $(TOOLS)
 	BUILD=$(OUT) SANITIZE=$(SANITIZE) bash tests/run-tests.sh $*
+
+# What the units and the end-to-end tests reach: build/coverage/report.txt. Fails below 90 % of lines, 80 % of branches.
+ifdef COVERAGE
+coverage: all $(TOOLS) $(BENCH_TOOLS) $(UNIT) $(REPLAYS)
+	BUILD=$(OUT) bash tests/coverage/run.sh
+else
+coverage: deps
+	$(MAKE) coverage COVERAGE=1
+endif
 
 # Needs nothing that is built.
 test-model:

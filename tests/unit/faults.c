@@ -6,6 +6,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <libcryptsetup.h>
 #include <openssl/bio.h>
 #include <openssl/cms.h>
 #include <openssl/evp.h>
@@ -160,6 +161,9 @@ static __attribute__((noinline)) bool due(const char *name)
 	FAIL(ret, name, value, err, (A a, B b, C c, D d, E e), (a, b, c, d, e))
 #define FAIL6(ret, name, value, err, A, B, C, D, E, F)                                             \
 	FAIL(ret, name, value, err, (A a, B b, C c, D d, E e, F f), (a, b, c, d, e, f))
+#define FAIL8(ret, name, value, err, A, B, C, D, E, F, G, H)                                       \
+	FAIL(ret, name, value, err, (A a, B b, C c, D d, E e, F f, G g, H h),                      \
+		(a, b, c, d, e, f, g, h))
 
 /* Memory. */
 FAIL1(void *, malloc, NULL, ENOMEM, size_t)
@@ -178,6 +182,7 @@ FAIL2(int, fstat, -1, EIO, int, struct stat *)
 FAIL2(int, lstat, -1, EIO, const char *, struct stat *)
 FAIL4(int, fstatat, -1, EIO, int, const char *, struct stat *, int)
 FAIL2(int, ftruncate, -1, EIO, int, off_t)
+FAIL4(int, fallocate, -1, ENOSPC, int, int, off_t, off_t)
 FAIL2(int, flock, -1, EIO, int, int)
 FAIL1(int, fsync, -1, EIO, int)
 FAIL1(int, fdatasync, -1, EIO, int)
@@ -272,6 +277,15 @@ FAIL2(int, CMS_dataFinal, 0, 0, CMS_ContentInfo *, BIO *)
 FAIL2(BIO *, CMS_dataInit, NULL, 0, CMS_ContentInfo *, BIO *)
 FAIL2(int, i2d_CMS_ContentInfo, -1, 0, const CMS_ContentInfo *, unsigned char **)
 FAIL4(int, X509_digest, 0, 0, const X509 *, const EVP_MD *, unsigned char *, unsigned *)
+
+/* libcryptsetup. */
+FAIL2(int, crypt_metadata_locking, -EIO, 0, struct crypt_device *, int)
+FAIL2(int, crypt_init, -ENOMEM, 0, struct crypt_device **, const char *)
+FAIL2(int, crypt_set_pbkdf_type, -ENOMEM, 0, struct crypt_device *, const struct crypt_pbkdf_type *)
+FAIL8(int, crypt_format, -EIO, 0, struct crypt_device *, const char *, const char *, const char *,
+	const char *, const char *, size_t, void *)
+FAIL3(int, crypt_token_json_set, -ENOSPC, 0, struct crypt_device *, int, const char *)
+FAIL1(uint64_t, crypt_get_data_offset, 0, 0, struct crypt_device *)
 
 /* json-c. */
 FAIL(struct json_object *, json_object_new_object, NULL, ENOMEM, (void), ())

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "sweep.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "../fuzz/lab.h"
 
-enum { STATES_BYTES = 4096, LEFT_BYTES = 256 };
+enum { STATES_BYTES = 4096, LEFT_BYTES = 256, FDS_MAX = 1024 };
 
 static unsigned wrong;
 static char live[STATES_BYTES]; /* the state when the answer came */
-static char left[LEFT_BYTES];   /* a key file that should be gone */
+static unsigned fds;
+static char left[LEFT_BYTES]; /* a key file that should be gone */
 
 static void complain(const char *what, int status)
 {
@@ -82,6 +84,16 @@ static int look_at_file(const char *path, const struct stat *st, int flag, struc
 	return 0;
 }
 
+/* How many descriptors this process has. */
+static unsigned count_fds(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < FDS_MAX; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
 static void judge(const struct order *order, int status, const char *before, const char *after)
 {
 	char said[PROTO_MESSAGE_BYTES];
@@ -104,6 +116,9 @@ static void judge(const struct order *order, int status, const char *before, con
 	if (left[0])
 		complain(left, status);
 	small_keyd_end();
+	if (count_fds() != fds)
+		complain("a descriptor stays open", status);
+	fds = count_fds();
 }
 
 /* The start alone: what is begun is ended, here or at the next one. */
@@ -142,6 +157,7 @@ void sweep(const struct order *order)
 	(void)snprintf(after, sizeof(after), "%s", small_keyd_states());
 	small_keyd_end();
 	wrong = 0;
+	fds = count_fds();
 	do {
 		start_over(order);
 		faults_run();

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "../../keyd/keyadm/keyadm_target.h"
+#include "faults.h"
 
 enum { MIB = 1024 * 1024 };
 
@@ -288,6 +289,47 @@ static void a_path_that_names_no_file_is_refused(void **state)
 	assert_int_equal(target_resolve(huge, true, resolved), -EINVAL);
 }
 
+/* As keyadm makes a volume's file. */
+static int make_volume_file(int header_fd, size_t header_bytes)
+{
+	struct target t;
+
+	int err = target_open(&t, path, false);
+	if (err)
+		return err;
+	err = target_allocate(&t, 3 * MIB);
+	if (!err)
+		err = target_write_header(&t, header_fd, header_bytes);
+	target_close(&t, !err);
+	return err;
+}
+
+static void whichever_call_fails_the_file_is_whole_or_gone(void **state)
+{
+	int memfd = memfd_create("header", MFD_CLOEXEC);
+	unsigned failed = 0;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(ftruncate(memfd, MIB), 0);
+	faults_begin();
+	do {
+		faults_run();
+		faults_arm();
+		int err = make_volume_file(memfd, MIB);
+		faults_disarm();
+		faults_end();
+		failed += faults_fired() != NULL;
+		if (err && there() && strcmp(faults_fired(), "unlinkat") != 0)
+			fail_msg("%s() failed and the file is left", faults_fired());
+		if (!err)
+			assert_true(!stat(path, &st) && st.st_size == 3 * MIB);
+		(void)unlink(path);
+	} while (faults_fired());
+	assert_true(failed > 5);
+	(void)close(memfd);
+}
+
 #define FILE_TEST(name) cmocka_unit_test_teardown(name, remove_file)
 
 int main(void)
@@ -306,6 +348,7 @@ int main(void)
 		FILE_TEST(a_path_becomes_absolute_with_its_folder_resolved),
 		FILE_TEST(a_path_may_have_gone_unless_it_must_exist),
 		FILE_TEST(a_path_that_names_no_file_is_refused),
+		FILE_TEST(whichever_call_fails_the_file_is_whole_or_gone),
 	};
 	return cmocka_run_group_tests_name("keyadm_target", tests, make_dir, remove_dir);
 }

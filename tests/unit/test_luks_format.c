@@ -14,6 +14,7 @@
 #include <libcryptsetup.h>
 
 #include "../../keyd/store/luks_format.h"
+#include "faults.h"
 
 static const char uuid[] = "0b8a2f6e-5d1c-4f7b-9a3e-1c2d3e4f5a6b";
 
@@ -130,10 +131,42 @@ static void the_header_does_not_hold_the_key(void **state)
 	drop(&m);
 }
 
+/* Whichever call fails: a header that can be loaded, or none and no descriptor left. */
+static void a_header_is_whole_or_there_is_none(void **state)
+{
+	const struct luks_format fmt = {uuid, "secret", cipher_default(), 4096};
+	const uint8_t key[CIPHER_KEY_MAX] = {1};
+	unsigned failed = 0;
+	uint64_t offset_bytes;
+	int fd, free_fd = dup(0);
+
+	(void)state;
+	(void)close(free_fd);
+	faults_begin();
+	do {
+		faults_run();
+		faults_arm();
+		int rc = luks_format(&fmt, key, &fd, &offset_bytes);
+		faults_disarm();
+		faults_end();
+		if (faults_fired()) {
+			assert_true(rc < 0);
+			failed++;
+		} else {
+			assert_int_equal(rc, 0);
+			(void)close(fd);
+		}
+		assert_int_equal(dup(0), free_fd);
+		(void)close(free_fd);
+	} while (faults_fired());
+	assert_true(failed > 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_cipher_and_sector_size_reads_back),
+		cmocka_unit_test(a_header_is_whole_or_there_is_none),
 		cmocka_unit_test(the_digest_accepts_the_key_and_no_other),
 		cmocka_unit_test(there_is_no_key_slot_and_the_default_areas),
 		cmocka_unit_test(the_header_is_as_long_as_the_data_offset_says),
