@@ -2,6 +2,7 @@
 #include "small_keyd.h"
 
 #include <argon2.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -292,9 +293,10 @@ const char *small_keyd_states(void)
 		used += (size_t)snprintf(text + used, STATES_BYTES - used, " %s:%s", level->name,
 			keystore_state_name(level->state));
 		for (size_t j = 0; j < level->volume_count; j++)
-			used += (size_t)snprintf(text + used, STATES_BYTES - used, " %s:%s",
-				level->volumes[j]->path,
-				keystore_state_name(level->volumes[j]->state));
+			used += (size_t)snprintf(text + used, STATES_BYTES - used,
+				" %s:%s:%" PRIu64, level->volumes[j]->path,
+				keystore_state_name(level->volumes[j]->state),
+				level->volumes[j]->size_bytes);
 	}
 	(void)snprintf(
 		text + used, STATES_BYTES - used, " %zu waiting", pending_count(&small_keyd));

@@ -37,6 +37,17 @@ static int create_volume(void)
 	return made == PROTO_OK ? small_keyd_order(PROTO_VOLUME_COMMIT, "") : made;
 }
 
+/* The file is as long as keyd is told: the lab has none. */
+static int grow_volume(void)
+{
+	struct proto_msg msg = {.type = PROTO_VOLUME_RESIZE, .serial = 1};
+
+	msg.volume_resize.size_bytes = 2 << 20;
+	msg.volume_resize.commit = 1;
+	(void)strcpy(msg.volume_resize.id, "/red.img");
+	return small_keyd_ask(SMALL_ADMIN, &msg);
+}
+
 SWEEP(keyd_tells_its_state, .prepare = sweep_hold, .give = status)
 SWEEP(a_level_is_made_or_not, .give = create_level)
 SWEEP(levels_are_listed, .prepare = sweep_hold, .give = list_levels)
@@ -48,6 +59,7 @@ SWEEP(a_level_is_destroyed_or_not, .prepare = sweep_hold, .give = destroy_red)
 SWEEP(volumes_are_listed, .give = list_volumes)
 SWEEP(a_volume_is_shown, .prepare = sweep_hold, .give = show_volume)
 SWEEP(a_volume_is_made_or_not, .give = create_volume)
+SWEEP(a_volume_grows_or_not, .give = grow_volume)
 SWEEP(a_key_is_given_out_or_not, .give = volume_key)
 SWEEP(a_volume_is_destroyed_or_not, .prepare = sweep_hold, .give = destroy_volume)
 SWEEP(the_log_is_read, .give = read_log)
@@ -74,6 +86,7 @@ int main(void)
 		cmocka_unit_test(volumes_are_listed),
 		cmocka_unit_test(a_volume_is_shown),
 		cmocka_unit_test(a_volume_is_made_or_not),
+		cmocka_unit_test(a_volume_grows_or_not),
 		cmocka_unit_test(a_key_is_given_out_or_not),
 		cmocka_unit_test(a_volume_is_destroyed_or_not),
 		cmocka_unit_test(the_log_is_read),
