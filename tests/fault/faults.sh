@@ -18,8 +18,8 @@ reopening() { # TID FILE [tgtadm's further options]
 }
 
 # The LUN's bytes, decrypted by somebody else.
-decrypted() { # PATH SECTOR_BYTES BYTES
+decrypted() { # PATH SECTOR_BYTES BYTES [thin]
 	local key=$STATE/${1##*/}.key
 	[ -s "$key" ] || keyadm volume key "$1" --out "$key" >/dev/null || return
-	"$BUILD/tests/oracle" "$1" "$key" "$2" "$3"
+	"$BUILD/tests/oracle" "$1" "$key" "${@:2}"
 }

@@ -3,7 +3,7 @@
 # Every call that a command makes of the store is struck by every kind of fault: the command is right all
 # the same, or answered with the sense that belongs to it; nothing else changes, and another LUN of the
 # same tgtd does not notice. FAULTS is how many, shared among the kinds of LUN; SEED repeats a run.
-FAULTS=${FAULTS:-6000}
+FAULTS=${FAULTS:-7000}
 TEST_LIMIT=${TEST_LIMIT:-$((240 + FAULTS / 8))}
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/faults.sh"
@@ -24,7 +24,7 @@ told() { sed -n "s/^$1 //p" "$STATE/swept"; } # NAME
 
 # NAME FOLDER SECTOR_BYTES [sweep's options] [-- tgtadm's options]
 swept() {
-	local name=$1 folder=$2 sector=$3 options=() file=$1.img
+	local name=$1 folder=$2 sector=$3 options=() thin=() file=$1.img
 	shift 3
 	while [ $# != 0 ] && [ "$1" != -- ]; do
 		options+=("$1")
@@ -46,18 +46,20 @@ swept() {
 	ok "$name: there were as many as asked for" [ "$(told faults)" -ge $((FAULTS / KINDS)) ]
 	ok "$name: of which some were told" [ "$(told 'answered with an error')" -gt 0 ]
 	isnt "$name: another LUN was served meanwhile" "$(load_count other "$began" W ok)" 0
-	decrypted "$folder/$file" "$sector" $SIZE >"$STATE/plain"
+	[[ " ${options[*]} " != *" --thin "* ]] || thin=(thin)
+	decrypted "$folder/$file" "$sector" $SIZE "${thin[@]}" >"$STATE/plain"
 	same "$name: what is on the disk, decrypted by openssl, is the model" "$STATE/plain" "$STATE/model"
 	lun_delete $tid 1
 	tgt --op delete --mode target --tid $tid --force
 }
 
-tid=0 KINDS=6
+tid=0 KINDS=7
 swept plain "$STATE" 512
 swept large-sectors "$STATE" 4096
 swept no-write-cache "$STATE" 512 --write-cache-off
 swept openssl "$STATE" 512 -- --bsopts engine=openssl
 swept in-memory "$MEMORY" 512
+swept thin "$STATE" 512 --thin -- --bsopts discard=on
 swept direct "$STATE" 4096 --unit 4096 -- --bsoflags direct
 
 ok "the other LUN's reads were right" load_stop other

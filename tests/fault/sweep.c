@@ -249,7 +249,7 @@ static int sweep_command(struct sweep *s, const struct command_row *row)
 	uint64_t lba = sweep_random(s, s->session.blocks - blocks);
 	unsigned calls[CALL_KINDS];
 
-	if (row->cache_off && !s->write_cache_off)
+	if ((row->only == CACHE_OFF && !s->write_cache_off) || (row->only == THIN && !s->thin))
 		return 0;
 	s->doing = row->name;
 	if (open_again(s))
@@ -297,7 +297,7 @@ static int parse(int argc, char **argv, struct sweep *s)
 	static const struct option known[] = {{"control", 1, NULL, 'c'}, {"image", 1, NULL, 'i'},
 		{"reopen", 1, NULL, 'r'}, {"model", 1, NULL, 'm'}, {"faults", 1, NULL, 'f'},
 		{"seed", 1, NULL, 's'}, {"write-cache-off", 0, NULL, 'w'}, {"unit", 1, NULL, 'u'},
-		{"verbose", 0, NULL, 'v'}, {0}};
+		{"thin", 0, NULL, 't'}, {"verbose", 0, NULL, 'v'}, {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -315,6 +315,8 @@ static int parse(int argc, char **argv, struct sweep *s)
 			s->seed = strtoull(optarg, NULL, 0);
 		else if (c == 'u')
 			s->unit = (uint32_t)strtoul(optarg, NULL, 0);
+		else if (c == 't')
+			s->thin = true;
 		else if (c == 'w')
 			s->write_cache_off = true;
 		else if (c == 'v')
@@ -339,6 +341,7 @@ int main(int argc, char **argv)
 	if (!s.want || !s.out || !s.back || parse(argc, argv, &s)) {
 		fputs("usage: sweep URL --control FILE --image FILE --reopen COMMAND --model FILE\n"
 		      "             --faults N [--seed N] [--unit BYTES] [--write-cache-off] "
+		      "[--thin] "
 		      "[--verbose]\n",
 			stderr);
 		return 2;

@@ -24,7 +24,7 @@ struct sweep {
 	const char *url, *control_path, *image, *reopen, *model_path;
 	uint64_t faults_wanted, seed;
 	uint32_t unit; /* bytes: what the file takes a part of */
-	bool write_cache_off, verbose;
+	bool write_cache_off, thin, verbose;
 
 	struct session session;
 	struct faulty *control;
@@ -37,6 +37,9 @@ struct sweep {
 	uint8_t mode_data[WRITE_CACHE_DATA_BYTES];
 };
 
+/* On which LUNs a command is sent: with the write cache off, which it would switch off, or thin ones. */
+enum only { ANYWHERE, CACHE_OFF, THIN };
+
 /* A row of the table of commands: what it sends, and what becomes of its blocks. */
 struct command_row {
 	const char *name;
@@ -45,7 +48,7 @@ struct command_row {
 	bool writes;
 	bool durable;     /* by itself */
 	bool miscompares; /* its data differs from what is stored, so nothing is written */
-	bool cache_off;   /* only with the write cache off, which it would switch off */
+	enum only only;
 	/* Fills s->out from the model and s->want with the blocks to come. Returns the data's length. */
 	size_t (*fill)(struct sweep *s, uint64_t lba, uint32_t blocks);
 };
