@@ -193,8 +193,9 @@ void keysession_on_header(struct session *s, const struct proto_msg *msg)
 		msg->header.header_bytes != volume_header_bytes(m->vol))
 		return; /* closed meanwhile; or a key follows that fits no header, and is refused */
 	job_free(m->header_came);
-	m->header_came = job_new(s->passed_fd, msg->header.number);
+	struct header_job *job = job_new(s->passed_fd, msg->header.number);
 	s->passed_fd = -1; /* the job owns it */
+	m->header_came = job;
 }
 
 int keysession_header_fd(const struct keysession_member *m)

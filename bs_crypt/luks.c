@@ -12,10 +12,11 @@
 
 enum {
 	DIGEST_ITERATIONS_MAX = 10000,
-	COPY_BYTES = 16 * 1024, /* of the header; the second follows the first */
 	CHUNK_BYTES = 1024 * 1024,
 	ALIGN_BYTES = 4096, /* as direct I/O may demand */
 };
+
+static const uint64_t copy_bytes = UINT64_C(16) * 1024; /* of the header; the second follows the first */
 
 struct luks {
 	struct crypt_device *device;
@@ -172,15 +173,15 @@ int luks_write(struct store *store, int header_fd, uint64_t header_bytes)
 {
 	void *chunk;
 
-	if (header_bytes < 2 * COPY_BYTES)
+	if (header_bytes < 2 * copy_bytes)
 		return -EINVAL;
 	if (posix_memalign(&chunk, ALIGN_BYTES, CHUNK_BYTES))
 		return -ENOMEM;
-	int rc = copy_part(store, header_fd, COPY_BYTES, 2 * COPY_BYTES, chunk);
+	int rc = copy_part(store, header_fd, copy_bytes, 2 * copy_bytes, chunk);
 	if (!rc)
-		rc = copy_part(store, header_fd, 0, COPY_BYTES, chunk);
+		rc = copy_part(store, header_fd, 0, copy_bytes, chunk);
 	if (!rc)
-		rc = copy_part(store, header_fd, 2 * COPY_BYTES, header_bytes, chunk);
+		rc = copy_part(store, header_fd, 2 * copy_bytes, header_bytes, chunk);
 	free(chunk);
 	return rc;
 }

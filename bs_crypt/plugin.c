@@ -143,7 +143,7 @@ static void take_identity(struct scsi_lu *lu, const char *uuid)
 		if (uuid[--i] != '-')
 			id[--at] = uuid[i];
 	id[SCSI_ID_LEN] = '\0';
-	snprintf(lu->attrs.scsi_sn, sizeof(lu->attrs.scsi_sn), "%s", uuid);
+	(void)snprintf(lu->attrs.scsi_sn, sizeof(lu->attrs.scsi_sn), "%s", uuid);
 	set_vpd(lu, 0x80, lu->attrs.scsi_sn);
 	set_vpd(lu, 0x83, id);
 }

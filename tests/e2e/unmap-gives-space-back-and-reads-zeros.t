@@ -140,7 +140,7 @@ stays_unmapped() {
 	lun_add $tid 1 "$STATE/$bs.img" --blocksize $bs --bsopts discard=on >/dev/null
 	is "with it, it is served again" "$(read_outcome "$u")" ok
 	volume_create l$bs "other-$bs.img" 16M --sector-size $bs
-	other() { lun_add $tid 2 "$STATE/other-$bs.img" --blocksize $bs --bsopts "$1"; }
+	other() { lun_add "$tid" 2 "$STATE/other-$bs.img" --blocksize "$bs" --bsopts "$1"; }
 	not_ok "a volume does not become thin while others may have it open" other "discard=on;shared=on"
 	like "for a reason" "$(grep 'bs_crypt: ' "$(tgtd_log)" | tail -n 1)" 'open it once without shared=on$'
 	ok "it becomes so alone" other discard=on
