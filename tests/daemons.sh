@@ -90,11 +90,11 @@ tgtd_answers() { tgt --op show --mode system; }
 tgtd_start_at() { # PORT
 	local preload=$BUILD/bs_crypt.so
 	rm -f "$STATE/tgtd-$TGT".[0-9]*
-	# $TGTD_PRELOAD: what has to come before the plugin, such as a sanitizer's runtime; $TGTD: another build
+	# $TGTD_PRELOAD: what has to come before the plugin, such as a sanitizer's runtime; $TGTD_PROGRAM: another build
 	setsid setpriv --pdeathsig KILL env TGT_IPC_SOCKET="$STATE/tgtd-$TGT" \
 		KEYD_SOCKET="${KEYD_SOCKET-$STATE/keyd.sock}" \
 		LD_PRELOAD="${TGTD_PRELOAD:+$TGTD_PRELOAD }$preload" \
-		"${TGTD:-tgtd}" -f -C 0 --iscsi "portal=127.0.0.1:$1" >>"$(tgtd_log)" 2>&1 &
+		"${TGTD_PROGRAM:-tgtd}" -f -C 0 --iscsi "portal=127.0.0.1:$1" >>"$(tgtd_log)" 2>&1 &
 	TGTD_PID[$TGT]=$!
 	TGTD_PORT[$TGT]=$1
 }

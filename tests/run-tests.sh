@@ -21,8 +21,8 @@ export TGTD_PRELOAD
 # Where tgt's own code matters as well, it is built with the sanitizer.
 sanitized_tgtd()
 {
-	[ -z "${SANITIZE:-}" ] || TGTD=$(bash tests/hostile/build-tgtd.sh "$SANITIZE" "$BUILD/..") || exit 1
-	export TGTD=${TGTD:-tgtd}
+	[ -z "${SANITIZE:-}" ] || TGTD_PROGRAM=$(bash tests/hostile/build-tgtd.sh "$SANITIZE" "$BUILD/..") || exit 1
+	export TGTD_PROGRAM=${TGTD_PROGRAM:-tgtd}
 }
 
 run_unit()
