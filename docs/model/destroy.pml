@@ -533,7 +533,7 @@ inline destroy_start()
 	begin(false)
 }
 
-/* on_revoked(), add_answers() @ keyd/destroy/destroy.c */
+/* on_revoked() @ keyd/destroy/destroy.c, revocation_certify() @ keyd/revocation.c */
 inline on_destroy_revoked()
 {
 	draft_missing = draft_missing | missing;
