@@ -23,7 +23,7 @@ Q := $(if $(V),,@)
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
 PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c command_sanitize.c \
-	capacity.c range.c request.c provision.c provision_map.c busy.c pool.c volume.c luks.c crypt.c \
+	capacity.c range.c request.c provision.c provision_map.c busy.c pool.c volume_open.c volume_key.c volume.c luks.c crypt.c \
 	$(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keysanitize.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)

@@ -16,7 +16,8 @@ enum {
 	ALIGN_BYTES = 4096, /* as direct I/O may demand */
 };
 
-static const uint64_t copy_bytes = UINT64_C(16) * 1024; /* of the header; the second follows the first */
+static const uint64_t copy_bytes =
+	UINT64_C(16) * 1024; /* of the header; the second follows the first */
 
 struct luks {
 	struct crypt_device *device;
