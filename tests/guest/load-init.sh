@@ -103,13 +103,15 @@ stands_still() { # DISK SECONDS
 
 number() { cat "/sys/block/${1##*/}/dev"; } # DISK: prints MAJOR:MINOR
 
-# A disk that uses all paths in turn, and keeps commands while it has none; prints it.
+# A disk that uses all paths in turn, and keeps commands while it has none; prints it. Paths have no I/O scheduler: after one has
+# failed, Linux 6.1's mq-deadline may have counted the requests of dm-multipath wrongly, and warns when the path goes (dd_exit_sched).
 multipath() { # NAME DISK...
 	modprobe -a dm-multipath dm-round-robin || return
 	name=$1
 	shift
 	paths=
 	for disk; do
+		echo none >"/sys/block/${disk##*/}/queue/scheduler" || return
 		paths="$paths $(number "$disk") 1"
 	done
 	echo "0 $(blockdev --getsz "$1") multipath 1 queue_if_no_path 0 1 1 round-robin 0 $# 1$paths" |
