@@ -122,8 +122,7 @@ class Table:
             for protect in (0x20, 0x60, 0xE0):
                 self.row("protection", [INVALID_FIELD], cdb(opcode, 8, 8, protect), **self.payload(opcode, 8))
         for opcode in VERIFIES:
-            for bytchk in (4, 6):
-                self.row("BYTCHK", [INVALID_FIELD], cdb(opcode, 8, 8, bytchk), **self.payload(opcode, 8))
+            self.row("BYTCHK 10b", [INVALID_FIELD], cdb(opcode, 8, 8, 4), **self.payload(opcode, 8))
         for opcode in SAME:
             for flags in (0x06, 0x10, 0x16, 0x1E):
                 self.row("WRITE SAME flags", [INVALID_FIELD], cdb(opcode, 8, 8, flags), **self.payload(opcode, 8))
