@@ -82,7 +82,7 @@ static int watch_process(struct peer *peer)
 	return 0;
 }
 
-static bool is_hung_up(int fd)
+bool peer_hung_up(int fd)
 {
 	struct pollfd pfd = {.fd = fd, .events = 0};
 
@@ -109,7 +109,7 @@ static int watch_connected_process(struct peer *peer, int fd)
 	if (errno != ENOPROTOOPT)
 		return -errno;
 	int rc = watch_process(peer);
-	if (!rc && peer->pidfd >= 0 && is_hung_up(fd)) {
+	if (!rc && peer->pidfd >= 0 && peer_hung_up(fd)) {
 		(void)close(peer->pidfd);
 		peer->pidfd = -1;
 		peer->start_time = 0;

@@ -33,6 +33,9 @@ int peer_identify(struct peer *peer, int fd) __attribute__((warn_unused_result))
 int peer_reopen(struct peer *peer, pid_t pid, uid_t uid, uint64_t start_time)
 	__attribute__((warn_unused_result));
 
+/* True when the other end of the connection fd is closed, though what it sent may still be there to be read. */
+bool peer_hung_up(int fd);
+
 /* True while the process runs (a zombie does not). */
 bool peer_is_alive(const struct peer *peer);
 

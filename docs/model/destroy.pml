@@ -754,7 +754,7 @@ inline try_connect(s)
 	to_keyd[s]!HELLO, 0
 }
 
-/* on_attach_reply(), apply_answer() @ bs_crypt/keymessages.c, volume_key_apply() @ bs_crypt/volume.c */
+/* on_attach_reply(), apply_answer() @ bs_crypt/keymessages.c, volume_key_apply() @ bs_crypt/volume_key.c */
 inline on_attach_reply(status)
 {
 	waits_for_answer[t] = false;
@@ -769,7 +769,7 @@ inline on_attach_reply(status)
 	fi
 }
 
-/* on_revoke(), concerns() @ bs_crypt/keymessages.c, volume_key_wipe() @ bs_crypt/volume.c */
+/* on_revoke(), concerns() @ bs_crypt/keymessages.c, volume_key_wipe() @ bs_crypt/volume_key.c */
 inline on_revoke(number)
 {
 #ifdef MISTAKE_acknowledged_before_the_wipe

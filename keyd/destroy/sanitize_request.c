@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "peer.h"
 #include "sanitize_private.h"
 #include "text.h"
 #include "token.h"
@@ -39,6 +40,9 @@ static enum proto_status check(struct asking *a)
 {
 	const struct keyd *keyd = a->keyd;
 
+	/* Its client has been told nothing, may be back through another tgtd, and writes what it means to keep. */
+	if (peer_hung_up(a->consumer->session.fd))
+		return refuse(a, PROTO_FAILED, "the tgtd that asks has gone");
 	if (!keyd->store.root)
 		return refuse(a, PROTO_UNINITIALIZED, "there is no open key store");
 	struct volume *volume = keystore_volume(&keyd->store, a->msg.uuid);

@@ -104,6 +104,23 @@ chattr +i "$STATE/store/levels/red/volumes" 2>/dev/null && {
 	is "the LUN is as before" "$(verdict "$before")" old
 }
 
+# --- late -----------------------------------------------------------------------------------------------------------
+
+# What waits for keyd when its tgtd dies: the client may be back, and write what it means to keep, before keyd reads it.
+write_secret
+before=$(fingerprint red.img)
+kill -STOP "$KEYD_PID"
+LIMIT=40 sanitize "$u" >"$STATE/said" &
+asker=$!
+sleep 2
+kill_pid "${TGTD_PID[a]}"
+wait $asker
+is "a SANITIZE that keyd has not read when its tgtd is killed is lost" "$(<"$STATE/said")" lost
+kill -CONT "$KEYD_PID"
+tgtd_again
+is "and is not carried out behind the client's back" "$(verdict "$before")" old
+like "it is on record as refused" "$(audited volume-sanitize | tail -n 1)" '"result":"failed"'
+
 # --- at any moment --------------------------------------------------------------------------------------------------
 
 old=0 new=0 wrong=0 lies=0
