@@ -36,7 +36,7 @@ is "it has a sample and no problem" \
 	"$(json "$out/report.json" 'len(d["scenarios"]["destroy"]["samples"])' 'd["scenarios"]["destroy"]["problems"]')" "1
 []"
 like "its report tells whether the target was met" "$(<"$out/report.md")" \
-	'^\| destroyed and certified, p50 \| <= 50 ms \| [0-9.]+ ms \| (yes|\*\*no\*\*) \|$'
+	'^\| destroyed and certified, p50 \| <= 50 ms \| [0-9.,]+ ms \| (yes|\*\*no\*\*) \|$'
 is "nothing is left behind" "$(left_behind)" "$nothing"
 
 (bench luns) >"$STATE/interrupted.log" 2>&1 &
