@@ -152,8 +152,9 @@ believes() { # WHAT: how it ended
 	timeout -k 2 60 python3 "$TESTS/hostile/limits.py" "$1" 127.0.0.1 "${TGTD_PORT[e]}" "$(target_iqn 1)" 2>&1 | paste -sd,
 	stop_pid "${TGTD_PID[e]}" 0
 }
-like "an additional header of no length" "$(believes ahs_of_no_length 2>/dev/null)" "tgtd is dead"
-like "more data than was asked for" "$(believes more_data_than_asked_for 2>/dev/null)" "tgtd is dead"
+# What is written behind a buffer ends tgtd, as a rule; with another heap, a sanitizer's, it may be left without an answer.
+like "an additional header of no length" "$(believes ahs_of_no_length 2>/dev/null)" "tgtd is dead|no answer"
+like "more data than was asked for" "$(believes more_data_than_asked_for 2>/dev/null)" "tgtd is dead|no answer"
 like "data where none is expected" "$(believes data_where_none_is_expected 2>/dev/null)" "no answer"
 
 limit "The first of two aborts of a command is not answered"
