@@ -23,7 +23,7 @@ Q := $(if $(V),,@)
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
 PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c command_sanitize.c \
-	capacity.c range.c request.c provision.c provision_map.c busy.c pool.c volume_open.c volume_key.c volume.c luks.c crypt.c \
+	capacity.c range.c request.c request_work.c provision.c provision_map.c busy.c pool.c volume_open.c volume_key.c volume.c luks.c crypt.c \
 	$(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keysanitize.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)
@@ -151,7 +151,7 @@ $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) $(WRAPS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PLUGIN_LIBS) $(KEYD_LIBS) $(KEYADM_LIBS)
 
 # Before libunit.a, whose volume, or the C library, whose calls they replace.
-$(addprefix $(OUT)/tests/,test_request test_request_now test_provision): $(call pie,tests/unit/fake_volume.c)
+$(addprefix $(OUT)/tests/,test_request test_request_split test_request_now test_provision): $(call pie,tests/unit/fake_volume.c)
 $(addprefix $(OUT)/tests/,test_store test_store_now test_store_discard): $(call pie,tests/unit/fake_kernel.c)
 
 # Sweeps in which every call fails once; what faults.c stands for is in its symbols.

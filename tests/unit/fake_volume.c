@@ -299,6 +299,12 @@ enum outcome start_and_wait(void)
 	return req.outcome;
 }
 
+enum outcome run(enum request_op op, uint64_t offset, uint64_t len, uint8_t *data)
+{
+	set_request(op, offset, len, data);
+	return start_and_wait();
+}
+
 uint8_t *pattern(size_t len, unsigned seed)
 {
 	uint8_t *data = malloc(len);

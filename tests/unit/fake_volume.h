@@ -101,6 +101,9 @@ void set_request(enum request_op op, uint64_t offset, uint64_t len, uint8_t *dat
 /* Hands req to the workers; the test fails unless it is done once, and later. */
 enum outcome start_and_wait(void);
 
+/* set_request(), then start_and_wait(). */
+enum outcome run(enum request_op op, uint64_t offset, uint64_t len, uint8_t *data);
+
 /* So many random bytes, always the same for a seed. The caller frees them. */
 uint8_t *pattern(size_t len, unsigned seed);
 

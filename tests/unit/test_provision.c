@@ -192,12 +192,6 @@ static void a_long_extent_is_told_up_to_32_bits_and_nothing_behind_it(void **sta
 	assert_int_equal(get_be(data + 16, 4), UINT32_MAX);
 }
 
-static enum outcome run(enum request_op op, uint64_t offset, uint64_t len, uint8_t *data)
-{
-	set_request(op, offset, len, data);
-	return start_and_wait();
-}
-
 static void unmap_takes_its_extents_or_the_whole_range(void **state)
 {
 	struct extent two[2] = {{0, SECTOR, false}, {4 * SECTOR, 2 * SECTOR, false}};
