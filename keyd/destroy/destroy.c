@@ -14,15 +14,14 @@
 #include "serverkeys.h"
 #include "token.h"
 
-enum { ERASE_FILES_A_STEP = 16, ERASE_ATTEMPTS = 3 };
+enum { ERASE_FILES_A_STEP = 16 };
 
 struct destroy {
 	struct revocation rev; /* first */
 	struct destroy *next;
 	struct json_object *certificate; /* owned; complete only at the end */
 	struct erasure_progress progress;
-	unsigned attempts; /* at erasing, before this one */
-	bool erasing;      /* the consumers have answered */
+	bool erasing; /* the consumers have answered */
 	struct admin_waiting waiting;
 	struct peer requester; /* for the audit log; owns nothing */
 	bool resumed;          /* after a restart: nobody of this run asked for it */
@@ -249,19 +248,6 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	d->erasing = true;
 }
 
-/* Errors of a medium may pass; what stays goes into the certificate. */
-static bool try_again(struct destroy *d)
-{
-	if (!d->progress.first_error || ++d->attempts == ERASE_ATTEMPTS)
-		return false;
-	log_warning("destroying %s: cannot erase: %s: trying again", scope_name(&d->rev.scope),
-		strerror(-d->progress.first_error));
-	d->progress = (struct erasure_progress){
-		.last_attempt = d->attempts == ERASE_ATTEMPTS - 1,
-	};
-	return true;
-}
-
 bool destroy_step(struct keyd *keyd)
 {
 	bool more = false;
@@ -271,7 +257,7 @@ bool destroy_step(struct keyd *keyd)
 		if (!d->erasing)
 			continue;
 		if (erasure_step(&keyd->store, &d->rev.scope, ERASE_FILES_A_STEP, &d->progress) ||
-			try_again(d))
+			erasure_try_again(&d->progress))
 			more = true;
 		else
 			finish(keyd, d);

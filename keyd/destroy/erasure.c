@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "durable.h"
 #include "keystore_private.h"
+#include "log.h"
 #include "rewrap.h"
 #include "secret.h"
 #include "text.h"
@@ -243,6 +244,21 @@ int erasure_step(const struct keystore *ks, const struct scope *scope, unsigned 
 	if (erased < 0 && erased != -ENOENT)
 		note_error(progress, (int)erased);
 	return erased > 0;
+}
+
+bool erasure_try_again(struct erasure_progress *progress)
+{
+	enum { ATTEMPTS = 3 };
+
+	if (!progress->first_error || progress->attempts + 1 == ATTEMPTS)
+		return false;
+	log_warning(
+		"cannot erase every key file: %s: trying again", strerror(-progress->first_error));
+	*progress = (struct erasure_progress){
+		.attempts = progress->attempts + 1,
+		.last_attempt = progress->attempts + 2 == ATTEMPTS,
+	};
+	return true;
 }
 
 /* 0 when the key opens, else why not. */

@@ -45,11 +45,19 @@ int erasure_read_request(const struct keystore *ks, const struct scope *scope, s
 int erasure_remove_request(const struct keystore *ks, const struct scope *scope)
 	__attribute__((warn_unused_result));
 
+/* Begins as {0}. */
 struct erasure_progress {
+	unsigned attempts; /* before this one */
 	bool last_attempt; /* unlink what cannot be overwritten */
 	uint64_t erased;   /* files */
 	int first_error;   /* 0 or -errno */
 };
+
+/*
+ * Errors of a medium may pass: true when all is to be gone over once more, and progress is at its start again.
+ * What stays after the last attempt stays in first_error.
+ */
+bool erasure_try_again(struct erasure_progress *progress);
 
 /*
  * Erases up to budget key files of the scope, the level's own first: without it the others are lost

@@ -12,8 +12,6 @@
 #include "serverkeys.h"
 #include "token.h"
 
-enum { ERASE_ATTEMPTS = 3 };
-
 int sanitize_audit(struct keyd *keyd, const struct sanitize *s, const char *event,
 	const char *detail, const char *result)
 {
@@ -210,22 +208,12 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	s->step = STEP_ERASE;
 }
 
-/* Errors of a medium may pass; what stays goes into the certificate. */
-static bool try_again(struct sanitize *s)
-{
-	if (!s->progress.first_error || ++s->attempts == ERASE_ATTEMPTS)
-		return false;
-	s->progress = (struct erasure_progress){
-		.last_attempt = s->attempts == ERASE_ATTEMPTS - 1,
-	};
-	return true;
-}
-
 static void erase(struct keyd *keyd, struct sanitize *s)
 {
 	enum { FILES_A_STEP = 16 };
 
-	if (!erasure_step(&keyd->store, &s->rev.scope, FILES_A_STEP, &s->progress) && !try_again(s))
+	if (!erasure_step(&keyd->store, &s->rev.scope, FILES_A_STEP, &s->progress) &&
+		!erasure_try_again(&s->progress))
 		finish(keyd, s);
 }
 

@@ -15,7 +15,6 @@ struct sanitize {
 	struct json_object *certificate; /* owned; complete only at the end */
 	bool certified;                  /* by an earlier run: signed and durable */
 	struct erasure_progress progress;
-	unsigned attempts;             /* at erasing, before this one */
 	struct volume_renewal renewal; /* owned; empty: to be made */
 	struct consumer *asker;        /* NULL: nobody waits, or not any more */
 	uint32_t serial;

@@ -21,7 +21,7 @@
 #include "zeroize_medium.h"
 #include "zeroize_record.h"
 
-enum { ERASE_FILES_A_STEP = 16, ERASE_ATTEMPTS = 3 };
+enum { ERASE_FILES_A_STEP = 16 };
 
 struct zeroize;
 
@@ -41,7 +41,6 @@ struct zeroize {
 	size_t revoking;                 /* of them, under way */
 	struct zeroize_answers answers;
 	struct erasure_progress progress;
-	unsigned attempts;
 	int first_error; /* of everything that was not erased as it should be */
 	bool erased;
 };
@@ -183,17 +182,6 @@ static void begin(struct keyd *keyd, struct zeroize *z)
 		log_warning("the root key is erased: every key of the store is lost");
 }
 
-/* Errors of a medium may pass. */
-static bool try_again(struct zeroize *z)
-{
-	if (!z->progress.first_error || ++z->attempts == ERASE_ATTEMPTS)
-		return false;
-	z->progress = (struct erasure_progress){
-		.last_attempt = z->attempts == ERASE_ATTEMPTS - 1,
-	};
-	return true;
-}
-
 static void finish(struct keyd *keyd, struct zeroize *z)
 {
 	char text[PROTO_MESSAGE_BYTES];
@@ -233,7 +221,7 @@ bool zeroize_step(struct keyd *keyd)
 		return false;
 	if (!z->erased) {
 		if (zeroize_medium_step(keyd->store.dir_fd, ERASE_FILES_A_STEP, &z->progress) ||
-			try_again(z))
+			erasure_try_again(&z->progress))
 			return true;
 		z->erased = true;
 	}

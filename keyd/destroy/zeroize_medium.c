@@ -17,8 +17,6 @@
 #include "text.h"
 #include "zeroize_record.h"
 
-enum { ATTEMPTS = 3 };
-
 /* A walk over some or all of the store's keys: erases them, or counts them when progress is NULL. */
 struct walk {
 	struct erasure_progress *progress;
@@ -191,14 +189,13 @@ static void walk_root(struct walk *walk, int state_fd)
 /* Errors of a medium may pass; in the end a file that cannot be overwritten is unlinked all the same. */
 int zeroize_medium_root(const struct custody_place *place, const struct custody *of)
 {
-	struct erasure_progress progress = {.first_error = -EAGAIN};
+	struct erasure_progress progress = {0};
 
-	for (unsigned i = 1; progress.first_error && i <= ATTEMPTS; i++) {
+	do {
 		struct walk walk = {.progress = &progress, .budget = UINT64_MAX};
-		progress = (struct erasure_progress){.last_attempt = i == ATTEMPTS};
 		erase_custody(&walk, place, of);
 		walk_root(&walk, place->dir_fd);
-	}
+	} while (erasure_try_again(&progress));
 	return progress.first_error;
 }
 

@@ -18,7 +18,7 @@
 #include "zeroize_medium.h"
 #include "zeroize_record.h"
 
-enum { ERASE_FILES_A_STEP = 1024, ERASE_ATTEMPTS = 3 };
+enum { ERASE_FILES_A_STEP = 1024 };
 
 /* What root makes in the directory of keyd's user has to be readable for that user. */
 static int become_owner(int state_fd)
@@ -91,13 +91,11 @@ static void record(struct audit *audit, const char *event, const char *result)
 
 static int erase_files(int state_fd)
 {
-	struct erasure_progress progress = {.first_error = -EAGAIN};
+	struct erasure_progress progress = {0};
 
-	for (unsigned i = 1; progress.first_error && i <= ERASE_ATTEMPTS; i++) {
-		progress = (struct erasure_progress){.last_attempt = i == ERASE_ATTEMPTS};
-		while (zeroize_medium_step(state_fd, ERASE_FILES_A_STEP, &progress))
-			;
-	}
+	while (zeroize_medium_step(state_fd, ERASE_FILES_A_STEP, &progress) ||
+		erasure_try_again(&progress))
+		;
 	return progress.first_error;
 }
 
