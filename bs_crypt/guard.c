@@ -71,15 +71,24 @@ static void leave_queue(struct scsi_cmd *cmd)
 		clear_queue_blocked(q);
 }
 
-/* Called when it is aborted, and again when that has been answered. It never was active. */
-static void aborted_in_queue(struct scsi_cmd *cmd)
+static struct scsi_lu *lun_0(struct target *target)
+{
+	return list_first_entry(&target->device_list, struct scsi_lu, device_siblings);
+}
+
+/*
+ * Called when it is aborted, and again when that has been answered. It never was active. Until the answer is
+ * sent, nobody finds it to abort it again, and it is LUN 0's, which stays as long as the target: its own may
+ * be taken away.
+ */
+static void aborted_in_queue(struct target *target, struct scsi_cmd *cmd)
 {
 	if (cmd_queued(cmd)) {
 		list_del(&cmd->qlist);
 		clear_cmd_queued(cmd);
-	} else {
-		list_del(&cmd->c_hlist);
+		cmd->dev = lun_0(target);
 	}
+	list_del_init(&cmd->c_hlist);
 }
 
 /*
@@ -91,7 +100,7 @@ static void guarded_done(struct target *target, struct scsi_cmd *cmd)
 	static const struct scsi_lu *starting;
 
 	if (!cmd_processed(cmd)) {
-		aborted_in_queue(cmd);
+		aborted_in_queue(target, cmd);
 	} else if (starting && starting == cmd->dev) {
 		leave_queue(cmd);
 	} else {
@@ -118,8 +127,7 @@ void guard_lun(struct scsi_lu *lu)
 
 	guard_commands(lu);
 	if (!list_empty(&lu->tgt->device_list))
-		guard_commands(
-			list_first_entry(&lu->tgt->device_list, struct scsi_lu, device_siblings));
+		guard_commands(lun_0(lu->tgt));
 	tgt_mode_sense = ops[MODE_SENSE].cmd_perform;
 	tgt_mode_select = ops[MODE_SELECT].cmd_perform;
 	ops[MODE_SENSE].cmd_perform = ops[MODE_SENSE_10].cmd_perform = mode_sense;

@@ -5,15 +5,16 @@
 usage: limits.py WHAT HOST PORT IQN     does WHAT to LUN 1 and prints how it ended
 """
 
+import socket
 import sys
 import time
 
-from initiator import ABORT_TASK, ORDERED, READ, WRITE, Initiator, Lost, Refused
+from initiator import ABORT_TASK, LUN_RESET, ORDERED, READ, WRITE, Initiator, Lost, Refused
 
 BLOCK = 512
 READ_10 = bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0])
 WRITE_10 = bytes([0x2A, 0, 0, 0, 0, 0, 0, 0, 8, 0])
-LONG = bytes([0x93, 0]) + bytes(8) + (0x10000).to_bytes(4, "big") + bytes(2)
+LONG = bytes([0x93, 0]) + bytes(14)  # WRITE SAME of the whole LUN, which takes its time
 
 
 def r2t(it, length, data=b""):
@@ -44,6 +45,20 @@ def abort_in_the_queue(it, new):
     time.sleep(0.05)
     waiting = it.start(READ_10, read=4096, attribute=ORDERED)
     it.wait(it.manage(ABORT_TASK, waiting))
+    return other.wait(running).text
+
+
+def abort_twice_in_the_queue(it, new):
+    """The second one comes before the answer to what the first one aborted is sent."""
+    other = new()
+    running = other.start(LONG, data=b"z" * BLOCK, write=BLOCK)
+    time.sleep(0.05)
+    it.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # all at once
+    for _ in range(4):
+        waiting = it.start(READ_10, read=4096, attribute=ORDERED)
+        for function in (ABORT_TASK, ABORT_TASK, LUN_RESET):
+            it.manage(function, waiting)
+    it.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
     return other.wait(running).text
 
 

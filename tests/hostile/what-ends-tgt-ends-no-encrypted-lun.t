@@ -21,10 +21,11 @@ both() { # WHAT RDWR'S-END CRYPT'S-END
 
 keyd_ready
 level_create l
-volume_create l l.img 64M
-truncate -s 64M "$STATE/plain.img"
+volume_create l l.img 1G --sparse
+truncate -s 1G "$STATE/plain.img"
 both mode_sense_without_data "tgtd is dead" ok
 both abort_in_the_queue "tgtd is dead" ok
+both abort_twice_in_the_queue "tgtd is dead" ok
 if [ -z "${TGTD_PRELOAD-}" ]; then
 	both a_refusal_with_old_memory "old memory" nothing
 else
