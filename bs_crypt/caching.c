@@ -42,8 +42,10 @@ static void left_off(struct scsi_cmd *cmd, bool flushed)
 int caching_mode_select(int host_no, struct scsi_cmd *cmd, caching_perform *tgts_own)
 {
 	bool was_on = !caching_off(cmd);
-	int status = tgts_own(host_no, cmd);
 
+	if (crypt_lun(cmd->dev)->sanitizing)
+		return command_refuse(cmd, OUTCOME_SANITIZING);
+	int status = tgts_own(host_no, cmd);
 	if (status == SAM_STAT_GOOD && caching_off(cmd))
 		status = command_flush(cmd, was_on ? switched_off : left_off);
 	if (status != SAM_STAT_GOOD)
@@ -56,7 +58,9 @@ int caching_start_stop(int host_no, struct scsi_cmd *cmd, caching_perform *tgts_
 {
 	bool flushes = !(cmd->scb[4] & CDB4_NO_FLUSH) &&
 		       (cmd->scb[4] & (CDB4_POWER_CONDITION | CDB4_START)) != CDB4_START;
-	int status = tgts_own(host_no, cmd);
 
+	if (flushes && crypt_lun(cmd->dev)->sanitizing)
+		return command_refuse(cmd, OUTCOME_SANITIZING);
+	int status = tgts_own(host_no, cmd);
 	return status == SAM_STAT_GOOD && flushes ? command_flush(cmd, NULL) : status;
 }

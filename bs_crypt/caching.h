@@ -19,7 +19,8 @@ typedef int caching_perform(int host_no, struct scsi_cmd *cmd);
  * MODE SELECT and START STOP UNIT, done by tgt's own function and then here: a SAM status, or the command
  * completes later. An initiator that has switched the cache off flushes no more: what was written before is
  * durable when it is told so, and writes under way, which may be told GOOD without being durable, have
- * ended. If that fails, the cache is as it was. What stops flushes first, unless NO_FLUSH is set (SBC-3 5.25).
+ * ended. If that fails, the cache is as it was. What stops is flushed before it is answered, unless NO_FLUSH is set
+ * (SBC-3 5.25). While a SANITIZE is under way, which may last, neither waits for it: both are refused.
  */
 int caching_mode_select(int host_no, struct scsi_cmd *cmd, caching_perform *tgts_own);
 int caching_start_stop(int host_no, struct scsi_cmd *cmd, caching_perform *tgts_own);

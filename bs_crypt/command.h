@@ -19,7 +19,7 @@ struct crypt_lun {
 	struct volume *volume; /* NULL: no medium */
 	struct capacity *capacity;
 	struct range_lock ranges;
-	bool made_read_only; /* tgt's readonly is set because the volume is */
+	bool made_read_only; /* tgt's readonly is set because the volume is, and not by the administrator */
 	bool sanitizing; /* a SANITIZE is under way: other commands that touch the medium are not served */
 };
 

@@ -75,7 +75,7 @@ static tgtadm_err config(struct scsi_lu *lu, char *params)
 		update_pages(lu);
 		result = TGTADM_INVALID_REQUEST;
 	}
-	if (lun->made_read_only && !lu->attrs.readonly) {
+	if (lun->volume && volume_read_only(lun->volume) && !lu->attrs.readonly) {
 		report_error("readonly=0: the volume can only be read: give tgtd the right to "
 			     "write it");
 		lu->attrs.readonly = 1;
@@ -97,8 +97,10 @@ void inquiry_refresh(struct scsi_lu *lu)
 	struct crypt_lun *lun = crypt_lun(lu);
 	bool read_only = lun->volume && volume_read_only(lun->volume);
 
-	if (read_only || lun->made_read_only)
+	/* What the administrator has set before stays when the volume is another one. */
+	bool made_read_only = read_only && (lun->made_read_only || !lu->attrs.readonly);
+	if (made_read_only || lun->made_read_only)
 		lu->attrs.readonly = read_only ? 1 : 0;
-	lun->made_read_only = read_only;
+	lun->made_read_only = made_read_only;
 	update_pages(lu);
 }

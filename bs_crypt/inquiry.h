@@ -12,7 +12,7 @@
 /* Takes tgt's pages and settings over. Call in bs_init, when the LUN's options are known. */
 void inquiry_mend(struct scsi_lu *lu);
 
-/* The LUN has another volume, or none. */
+/* The LUN has another volume. */
 void inquiry_refresh(struct scsi_lu *lu);
 
 #endif

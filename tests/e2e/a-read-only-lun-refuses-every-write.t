@@ -90,6 +90,12 @@ if mount --bind "$STATE" "$STATE/ro" && mount -o remount,ro,bind "$STATE/ro"; th
 	set_lun online=0
 	ok "its place may be taken by a writable one" set_lun "path=$STATE/lun.img"
 	is "which is writable" "$(answer "$(cdb 2a 00 200 1)" --out "$STATE/one")" ok
+	set_lun readonly=1
+	for path in "$STATE/ro/lun.img" "$STATE/lun.img"; do
+		set_lun online=0
+		ok "a read-only LUN may get another volume" set_lun "path=$path"
+	done
+	is "what the administrator has made read-only stays so" "$(answer "$(cdb 2a 00 200 1)" --out "$STATE/one")" 07/27/00
 else
 	skip "a volume on a read-only file system" "mount is not permitted here"
 fi

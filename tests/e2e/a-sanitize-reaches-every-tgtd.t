@@ -70,6 +70,7 @@ ok "and is told to wipe it" wait_for 10 told revoke
 is "until it does, a command is told of the SANITIZE" "$(read_outcome "$u")" 02/04/1b
 is "as is a second SANITIZE" "$(sanitize "$u")" 02/04/1b
 is "and TEST UNIT READY" "$(cdb_outcome "$u" 000000000000)" 02/04/1b
+is "and START STOP UNIT, which would wait for it" "$(LIMIT=10 cdb_outcome "$u" 1b0000000000)" 02/04/1b
 is "and the other tgtd is not ready" "$(read_outcome "$b")" 02/04/01
 for TGT in a b; do
 	like "tgtd $TGT has wiped the key" "$(scan "${TGTD_PID[$TGT]}" "$STATE/new.key")" '^hits 0'
