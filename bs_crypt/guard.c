@@ -5,6 +5,7 @@
 
 enum {
 	EXPECTED_BYTES_MAX = INT32_MAX, /* tgt rounds and allocates in 32 bits, signed */
+	CDB1_RDPROTECT = 0xe0,          /* of no LUN here */
 	BLOCK_DESCRIPTOR_BYTES = 8,
 	MODE_HEADER_6_BYTES = 4,
 	MODE_HEADER_10_BYTES = 8,
@@ -16,13 +17,21 @@ static void (*tgt_done)(struct target *target, struct scsi_cmd *cmd);
 static int (*tgt_mode_sense)(int host_no, struct scsi_cmd *cmd);
 static int (*tgt_mode_select)(int host_no, struct scsi_cmd *cmd);
 
-/* tgt keeps the buffers, whatever the lengths say, and frees them. */
+/* tgt keeps the buffers, whatever the lengths say, and frees them. In place of the CDB comes one that is refused. */
+static void refuse_too_long(struct scsi_cmd *cmd)
+{
+	static uint8_t invalid_field[16] = {READ_10, CDB1_RDPROTECT};
+
+	scsi_set_in_length(cmd, 0);
+	scsi_set_out_length(cmd, 0);
+	cmd->scb = invalid_field;
+}
+
 static int guarded_perform(int host_no, struct scsi_cmd *cmd)
 {
-	if (scsi_get_in_length(cmd) > EXPECTED_BYTES_MAX)
-		scsi_set_in_length(cmd, 0);
-	if (scsi_get_out_length(cmd) > EXPECTED_BYTES_MAX)
-		scsi_set_out_length(cmd, 0);
+	if (scsi_get_in_length(cmd) > EXPECTED_BYTES_MAX ||
+		scsi_get_out_length(cmd) > EXPECTED_BYTES_MAX)
+		refuse_too_long(cmd);
 	scsi_set_in_resid_by_actual(cmd, 0);
 	return target_cmd_perform(host_no, cmd);
 }

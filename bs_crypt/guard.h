@@ -7,7 +7,7 @@
  *   plaintext was, and sends all of it when a command is refused before its own function has run (unknown
  *   opcode, unit attention, reservation, no such LUN). Here nothing is sent unless a function says what.
  * - An expected length near 4 GiB is rounded up to nothing: the buffer is smaller than its length. Such
- *   a command transfers nothing.
+ *   a command is refused and transfers nothing.
  * - ABORT TASK or LOGICAL UNIT RESET of a command that waits in the LUN's queue, behind an ordered one,
  *   leaves it in the queue and frees it, and counts it as one that ran. Commands that waited for a client
  *   that has gone end inside the loop that starts them, which then goes on with freed ones.

@@ -130,6 +130,8 @@ class Table:
 
     def lengths(self):
         """Too little, too much, nothing, and no multiple of a block, where that must be refused."""
+        for opcode in READS:
+            self.row("more expected than tgt can send", [INVALID_FIELD], cdb(opcode, 8, 8, 0), read=0xFFFFFFFC)
         for opcode in SAME:
             for length in (0, 1, self.size - 1, self.size + 1, 2 * self.size):
                 self.row("WRITE SAME of other than a block", [LIST_LENGTH, INVALID_FIELD], cdb(opcode, 8, 8),
