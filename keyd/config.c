@@ -23,6 +23,7 @@ struct parse {
 	FILE *file;
 	unsigned line; /* the one read last: inih hands it over before the next is read */
 	unsigned seen; /* a bit for each row of keys that was given */
+	bool go_on;    /* past errors: of which the first is kept */
 	char section[NAME_BYTES + sizeof(level_prefix)]; /* inih cuts long names: kept here */
 	char *error;
 };
@@ -358,6 +359,12 @@ static int on_level(struct parse *p, const char *level, const char *name, const 
 	return fail(p, "unknown key '%s' of levels", name);
 }
 
+/* Nothing after an error counts, unless reading goes on past it. */
+static bool has_ended(const struct parse *p)
+{
+	return p->error[0] && !p->go_on;
+}
+
 static int on_key(void *user, const char *cut_section, const char *name, const char *value)
 {
 	struct parse *p = user;
@@ -365,7 +372,7 @@ static int on_key(void *user, const char *cut_section, const char *name, const c
 
 	(void)cut_section;
 
-	if (p->error[0])
+	if (has_ended(p))
 		return 0;
 	if (!strcmp(section, "keyd") || !strcmp(section, "custody"))
 		return on_single(p, section, name, value);
@@ -399,13 +406,17 @@ static void check_section(struct parse *p, const char *section)
 static char *read_line(char *line, int cap, void *stream)
 {
 	struct parse *p = stream;
-	if (p->error[0] || !fgets(line, cap, p->file))
+	if (has_ended(p) || !fgets(line, cap, p->file))
 		return NULL;
 	p->line++;
 	if (!strchr(line, '\n') && !feof(p->file)) {
 		fail(p, "the line is longer than %d characters; lists may go on in the next line",
 			cap - 2);
-		return NULL;
+		if (!p->go_on)
+			return NULL;
+		for (int c = 0; c != '\n' && c != EOF;)
+			c = fgetc(p->file);
+		line[0] = '\0';
 	}
 	const char *start = line + strspn(line, " \t");
 	if (start[0] == '[') {
@@ -446,9 +457,10 @@ int config_init(struct config *config, uid_t self)
 	return rc;
 }
 
-int config_read(struct config *config, const char *file, char error[CONFIG_ERROR_BYTES])
+static int read_file(
+	struct config *config, const char *file, bool go_on, char error[CONFIG_ERROR_BYTES])
 {
-	struct parse p = {.config = config, .file_name = file, .error = error};
+	struct parse p = {.config = config, .file_name = file, .go_on = go_on, .error = error};
 
 	error[0] = '\0';
 	p.file = fopen(file, "re");
@@ -467,6 +479,16 @@ int config_read(struct config *config, const char *file, char error[CONFIG_ERROR
 		fail(&p, "cannot be read");
 	(void)fclose(p.file);
 	return error[0] ? -EINVAL : 0;
+}
+
+int config_read(struct config *config, const char *file, char error[CONFIG_ERROR_BYTES])
+{
+	return read_file(config, file, false, error);
+}
+
+int config_read_past_errors(struct config *config, const char *file, char error[CONFIG_ERROR_BYTES])
+{
+	return read_file(config, file, true, error);
 }
 
 void config_clear(struct config *config)

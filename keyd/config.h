@@ -65,6 +65,13 @@ int config_init(struct config *config, uid_t self) __attribute__((warn_unused_re
 int config_read(struct config *config, const char *file, char error[CONFIG_ERROR_BYTES])
 	__attribute__((warn_unused_result));
 
+/*
+ * The same, but takes every line that it understands, and returns the first error of the others: for
+ * zeroizing, which must not wait for somebody to repair the file. Its policy must not be relied on.
+ */
+int config_read_past_errors(struct config *config, const char *file, char error[CONFIG_ERROR_BYTES])
+	__attribute__((warn_unused_result));
+
 /* Replaces an owned string. 0 or -ENOMEM. */
 int config_set(char **field, const char *value) __attribute__((warn_unused_result));
 

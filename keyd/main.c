@@ -107,8 +107,12 @@ static int configure(struct config *config, const struct options *options)
 	const char *file = options->config ? options->config : CONFIG_DEFAULT_FILE;
 	char error[CONFIG_ERROR_BYTES];
 
-	int rc = config_read(config, file, error);
-	if (rc && (rc != -ENOENT || options->config)) {
+	int rc = options->zeroize ? config_read_past_errors(config, file, error)
+				  : config_read(config, file, error);
+	if (rc && options->zeroize) {
+		if (rc != -ENOENT || options->config)
+			(void)fprintf(stderr, "keyd: %s: zeroizing all the same\n", error);
+	} else if (rc && (rc != -ENOENT || options->config)) {
 		(void)fprintf(stderr, "keyd: %s\n", error);
 		return EXIT_FAILURE;
 	}

@@ -21,6 +21,7 @@ enum {
 	STORAGE = ROLE_STORAGE_ADMIN,
 	AUDITOR = ROLE_AUDITOR,
 	EVERY = SECURITY | STORAGE | AUDITOR,
+	ROOT = ROLE_ROOT,
 };
 
 static const struct {
@@ -28,7 +29,7 @@ static const struct {
 	unsigned roles;
 } allowed[] = {
 	{PROTO_INIT, SECURITY},
-	{PROTO_STATUS, EVERY},
+	{PROTO_STATUS, EVERY | ROOT},
 	{PROTO_LEVEL_CREATE, SECURITY},
 	{PROTO_LEVEL_LIST, EVERY},
 	{PROTO_LEVEL_SHOW, EVERY},
@@ -52,7 +53,7 @@ static const struct {
 	{PROTO_REQUEST_LIST, EVERY},
 	{PROTO_REQUEST_APPROVE, SECURITY},
 	{PROTO_REQUEST_CANCEL, SECURITY},
-	{PROTO_ZEROIZE, SECURITY},
+	{PROTO_ZEROIZE, SECURITY | ROOT},
 	{PROTO_UPLOAD, SECURITY},
 	{PROTO_EXPORT, SECURITY},
 	{PROTO_IMPORT, SECURITY},
@@ -235,7 +236,7 @@ static bool list_has(const struct principal_list *list, const struct peer *peer)
 
 unsigned policy_roles(const struct policy *policy, const struct peer *peer)
 {
-	unsigned roles = 0;
+	unsigned roles = peer->uid == 0 ? ROLE_ROOT : 0;
 
 	for (unsigned i = 0; i < ROLE_COUNT; i++) {
 		if (list_has(&policy->roles[i], peer))

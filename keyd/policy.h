@@ -18,6 +18,7 @@ enum role {
 	ROLE_SECURITY_ADMIN = 1 << 0,
 	ROLE_STORAGE_ADMIN = 1 << 1,
 	ROLE_AUDITOR = 1 << 2,
+	ROLE_ROOT = 1 << 3, /* uid 0 on this machine, whatever keyd.conf says: zeroize and status */
 };
 
 enum { ROLE_COUNT = 3, PRINCIPALS_MAX = 64, LEVEL_POLICIES_MAX = 1024 };
@@ -80,7 +81,7 @@ struct destroy_rules *policy_rules_of(struct policy *policy, const char *level);
 /* What holds for destroying level or a volume of it; nothing is left unsaid. */
 struct destroy_rules policy_destroy_rules(const struct policy *policy, const char *level);
 
-/* The roles of peer, as a set of enum role. */
+/* The roles of peer, as a set of enum role. uid 0 has ROLE_ROOT in addition to what the lists say. */
 unsigned policy_roles(const struct policy *policy, const struct peer *peer);
 
 /* True when one of the roles may send admin requests of this type. */

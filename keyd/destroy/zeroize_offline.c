@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "zeroize_offline.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit.h"
+#include "channel.h"
 #include "clock.h"
 #include "keystore_private.h"
 #include "log.h"
@@ -18,7 +23,12 @@
 #include "zeroize_medium.h"
 #include "zeroize_record.h"
 
-enum { ERASE_FILES_A_STEP = 1024 };
+enum {
+	ERASE_FILES_A_STEP = 1024,
+	LOCKED_MS = 3000, /* for a keyd that starts or ends */
+	LOOK_AGAIN_MS = 100,
+	CONNECT_MS = 2000,
+};
 
 /* What root makes in the directory of keyd's user has to be readable for that user. */
 static int become_owner(int state_fd)
@@ -43,7 +53,11 @@ static int lock_store(int state_fd)
 
 	if (fd < 0)
 		return -errno;
-	return flock(fd, LOCK_EX | LOCK_NB) ? (errno == EWOULDBLOCK ? -EBUSY : -errno) : 0;
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return 0;
+	int rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	(void)close(fd);
+	return rc;
 }
 
 static bool is_store(int state_fd)
@@ -139,13 +153,86 @@ static int zeroize(const struct keystore *ks, bool kill_holders, struct audit *a
 	return status == PROTO_OK ? error : -EIO;
 }
 
+/* ---- A keyd that runs -------------------------------------------------------------------------- */
+
+/* Whether pid has the store's lock open: another keyd may listen where the configuration says. */
+static bool has_lock_open(int state_fd, pid_t pid)
+{
+	char dir[64];
+	struct stat lock, st;
+	const struct dirent *entry;
+	bool found = false;
+
+	(void)snprintf(dir, sizeof(dir), "/proc/%d/fd", (int)pid);
+	DIR *fds = fstatat(state_fd, "lock", &lock, AT_SYMLINK_NOFOLLOW) ? NULL : opendir(dir);
+	while (fds && !found && (entry = readdir(fds)))
+		found = !fstatat(dirfd(fds), entry->d_name, &st, 0) && st.st_dev == lock.st_dev &&
+			st.st_ino == lock.st_ino;
+	if (fds)
+		(void)closedir(fds);
+	return found;
+}
+
+/* The keyadm that was installed together with this program takes this process over. */
+static void become_keyadm(const char *socket)
+{
+	static const char name[] = "keyadm";
+	const char *argv[] = {name, "--admin-socket", socket, "zeroize", "--all", "--yes", NULL};
+	char path[PATH_MAX] = "";
+
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof(name));
+	if (len <= 0)
+		return;
+	memcpy(strrchr(path, '/') + 1, name, sizeof(name));
+	(void)fprintf(stderr, "keyd: a keyd is running: %s zeroize --all does it\n", path);
+	(void)execv(path, (char *const *)(uintptr_t)argv);
+}
+
+/*
+ * keyd runs, and keyadm did not find it: it may listen elsewhere, or be starting or ending. Returns when it is not to be
+ * found where the configuration says.
+ */
+static void ask_running_keyd(int state_fd, const char *socket)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	(void)setfsuid(geteuid()); /* become_owner() may not look at other processes */
+	(void)setfsgid(getegid());
+	int fd = proto_connect(socket, CONNECT_MS);
+	if (fd < 0)
+		return;
+	bool ours = !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) &&
+		    has_lock_open(state_fd, cred.pid);
+	(void)close(fd);
+	if (ours)
+		become_keyadm(socket);
+}
+
+/* As open_store(), which is tried again while a keyd starts or ends. */
+static int open_free_store(struct keystore *ks, const struct config *config)
+{
+	int64_t until_ms = clock_now_ms() + LOCKED_MS;
+	int rc;
+
+	while ((rc = open_store(ks, config->state, &config->custody)) == -EBUSY &&
+		clock_now_ms() < until_ms) {
+		ask_running_keyd(ks->dir_fd, config->admin_socket);
+		(void)close(ks->dir_fd);
+		(void)poll(NULL, 0, LOOK_AGAIN_MS);
+	}
+	return rc;
+}
+
 static const char *open_problem(int rc)
 {
 	switch (rc) {
 	case -EBUSY:
-		return "a keyd is running on it: use keyadm zeroize --all, or end it first";
+		return "a keyd is running on it, and not on the admin socket of the configuration: "
+		       "keyadm --admin-socket PATH zeroize --all, or end it first";
 	case -ENODATA:
-		return "there is none";
+	case -ENOENT:
+		return "there is none: name its directory with --state";
 	case -EPERM:
 		return "it belongs to another user: run this as that user, or as root";
 	default:
@@ -158,7 +245,7 @@ int zeroize_offline(const struct config *config)
 	struct audit audit = {.fd = -1};
 	struct keystore ks;
 
-	int rc = open_store(&ks, config->state, &config->custody);
+	int rc = open_free_store(&ks, config);
 	if (rc) {
 		(void)fprintf(stderr, "keyd: cannot zeroize the key store %s: %s\n", config->state,
 			open_problem(rc));

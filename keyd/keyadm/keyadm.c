@@ -442,7 +442,7 @@ static int connect_and_run(const struct command *cmd, const struct keyadm_args *
 	const char *socket_path = admin_socket(args);
 
 	int err = client_open(&client, socket_path);
-	if ((err == -ENOENT || err == -ECONNREFUSED) && cmd->request == PROTO_ZEROIZE) {
+	if (err && err != -EACCES && cmd->request == PROTO_ZEROIZE) {
 		if (args->option[OPT_YES] || !keyadm_zeroize_confirm())
 			(void)!keyadm_zeroize_offline(args);
 		return EXIT_REFUSED;

@@ -59,7 +59,7 @@ int keyadm_zeroize_offline(const struct keyadm_args *args)
 	}
 	int rc = find_keyd(path);
 	if (!rc) {
-		(void)fprintf(stderr, "keyadm: keyd does not run: %s --zeroize does it\n", path);
+		(void)fprintf(stderr, "keyadm: no keyd answers: %s --zeroize does it\n", path);
 		(void)execv(path, (char *const *)(uintptr_t)argv);
 		rc = -errno;
 	}

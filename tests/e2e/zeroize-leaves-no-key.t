@@ -103,6 +103,7 @@ keyd_stop
 new_store one two
 refused "keyd --zeroize leaves a running keyd's store alone" 1 "is running on it" \
 	"$BUILD/keyd" --zeroize --state "$store"
+isnt "no key is gone" "$(key_files)" 0
 keyd_stop
 echo garbage >"$store/root.key"
 rm -rf "$store/levels/two" && echo garbage >"$store/levels/one/level.key"
@@ -167,5 +168,50 @@ is "and names the silent tgtd" "$(document '[p["pid"] for p in d["unacknowledged
 is "no key file is left" "$(key_files)" 0
 kill -CONT "${TGTD_PID[c]}"
 ok "which, awake, has its LUN denied" becomes 10 07/74/71 read_outcome "$(url 1 1)"
+
+# Root, whatever keyd.conf says: who the administrators are, where keyd listens, or nothing that makes sense.
+TGT=c && tgtd_stop
+ALICE=2001
+alice() { keyadm_as $ALICE "$@"; }
+cat >"$STATE/keyd.conf" <<-CONF
+	[keyd]
+	state = $store
+	admin-socket = $STATE/admin.sock
+	emergency = no
+	[roles]
+	security-admin = $ALICE
+	[levels]
+	fetch = root
+CONF
+chmod 644 "$STATE/keyd.conf"
+keyd_answers() { ! alice status 2>&1 | grep -q 'start keyd'; }
+alices_store() {
+	keyd_stop
+	rm -rf "$store"
+	keyd_start --config "$STATE/keyd.conf" && alice init >/dev/null && alice level create red >/dev/null ||
+		die "alice makes a store"
+}
+elsewhere() { # keyadm zeroize, and nobody listens where it looks
+	timeout 20 "$BUILD/keyadm" --admin-socket "$STATE/no.sock" zeroize --all --yes --config "$STATE/keyd.conf"
+}
+alices_store
+refused "root has no role that the file does not give" 1 "role" keyadm level create blue
+refused "with emergency = no an administrator may not zeroize" 1 "emergency = no" alice zeroize --all --yes
+isnt "no key is gone" "$(key_files)" 0
+like "root sees the status" "$(keyadm --json status)" '"initialized": *true'
+ok "root may always zeroize" zeroize
+is "no key file is left" "$(key_files)" 0
+like "which is on record" "$(alice --json audit | grep '"zeroize"')" '"uid":0'
+alices_store
+ok "a keyd that listens elsewhere is found" elsewhere
+like "and asked" "$(<"$STATE/out")" "a keyd is running"
+is "no key file is left" "$(key_files)" 0
+alices_store
+keyd_stop
+printf '%s\n' "nonsense" "[kyed]" "[keyd]" "log-level = loud" "state = $store" "[roles]" "auditor = no-such-user" >"$STATE/keyd.conf"
+refused "a keyd.conf with errors stops keyd" 1 "keyd.conf:" "$BUILD/keyd" --config "$STATE/keyd.conf"
+ok "but not the zeroizing" elsewhere
+like "which says so" "$(<"$STATE/out")" "zeroizing all the same"
+is "no key file is left" "$(key_files)" 0
 
 done_testing

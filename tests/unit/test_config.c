@@ -45,6 +45,23 @@ static void assert_refused(const char *text, int line, const char *what)
 		fail_msg("%s: expected %s%s, got \"%s\"", text, where, what, error);
 }
 
+static void zeroizing_reads_past_errors(void **state)
+{
+	static char text[1 << 12] = "bad\n[kyed]\nstate = /wrong\n[keyd]\nlog-level = loud\n# ";
+
+	(void)state;
+	(void)memset(text + strlen(text), 'x', 2000);
+	(void)strcat(text, "\nstate = /srv/keys\n[roles]\nauditor = no-such-user\n[custody]\n"
+			   "pkcs11-token = keys\n[level ../x]\nfetch = root\n");
+	assert_int_equal(scratch_write(scratch_path("c"), text, strlen(text)), 0);
+	assert_int_equal(config_read(&config, scratch_path("c"), error), -EINVAL);
+	assert_string_not_equal(config.state, "/srv/keys");
+	assert_int_equal(config_read_past_errors(&config, scratch_path("c"), error), -EINVAL);
+	assert_string_equal(config.state, "/srv/keys");
+	assert_string_equal(config.custody.pkcs11_token, "keys");
+	assert_non_null(strstr(error, "/c:2: "));
+}
+
 static void devices_that_keep_the_root_key_are_read(void **state)
 {
 	(void)state;
@@ -144,7 +161,7 @@ static void a_whole_file_is_read(void **state)
 	assert_string_equal(config.sandbox_paths[1], "/var/lib/y");
 	assert_int_equal(policy_roles(&config.policy, &admin), ROLE_SECURITY_ADMIN);
 	assert_int_equal(policy_roles(&config.policy, &storage), ROLE_STORAGE_ADMIN);
-	assert_int_equal(policy_roles(&config.policy, &root), 0);
+	assert_int_equal(policy_roles(&config.policy, &root), ROLE_ROOT);
 	assert_true(policy_may_fetch(&config.policy, &tgtd, "open"));
 	assert_false(policy_may_fetch(&config.policy, &tgtd, "secret"));
 	assert_true(policy_may_fetch(&config.policy, &secret, "secret"));
@@ -231,7 +248,7 @@ static void an_empty_file_allows_nobody_anything(void **state)
 
 	(void)state;
 	assert_int_equal(read_text(""), 0);
-	assert_int_equal(policy_roles(&config.policy, &root), 0);
+	assert_int_equal(policy_roles(&config.policy, &root), ROLE_ROOT);
 	assert_int_equal(policy_roles(&config.policy, &self), 0);
 	assert_false(policy_may_fetch_any(&config.policy, &root));
 }
@@ -309,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CONFIG_TEST(without_a_file_the_defaults_hold),
 		CONFIG_TEST(devices_that_keep_the_root_key_are_read),
+		CONFIG_TEST(zeroizing_reads_past_errors),
 		CONFIG_TEST(a_whole_file_is_read),
 		CONFIG_TEST(without_settings_a_destroy_is_at_once),
 		CONFIG_TEST(rules_of_a_level_go_over_those_of_all),

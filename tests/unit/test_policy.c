@@ -102,7 +102,7 @@ static void by_default_root_and_keyd_itself_may_and_nobody_else(void **state)
 
 	(void)state;
 	policy_set_default(&policy, 1000);
-	assert_int_equal(policy_roles(&policy, &root), 7);
+	assert_int_equal(policy_roles(&policy, &root), 7 | ROLE_ROOT);
 	assert_int_equal(policy_roles(&policy, &self), 7);
 	assert_int_equal(policy_roles(&policy, &other), 0);
 	assert_true(policy_may_fetch(&policy, &self, "any"));
@@ -116,8 +116,20 @@ static void an_empty_policy_denies_root_too(void **state)
 
 	(void)state;
 	policy = (struct policy){0};
-	assert_int_equal(policy_roles(&policy, &root), 0);
+	assert_int_equal(policy_roles(&policy, &root), ROLE_ROOT);
 	assert_false(policy_may_fetch_any(&policy, &root));
+}
+
+static void root_always_may_zeroize_and_see_the_status(void **state)
+{
+	unsigned requests = 0;
+
+	(void)state;
+	assert_true(policy_allows(ROLE_ROOT, PROTO_ZEROIZE));
+	assert_true(policy_allows(ROLE_ROOT, PROTO_STATUS));
+	for (unsigned type = 0; type <= UINT16_MAX; type++)
+		requests += policy_allows(ROLE_ROOT, (uint16_t)type);
+	assert_int_equal(requests, 2);
 }
 
 static void lists_name_users_uids_groups_and_gids(void **state)
@@ -134,7 +146,7 @@ static void lists_name_users_uids_groups_and_gids(void **state)
 	assert_int_equal(policy_roles(&policy, &by_uid), ROLE_SECURITY_ADMIN);
 	assert_int_equal(policy_roles(&policy, &by_gid), ROLE_SECURITY_ADMIN);
 	assert_int_equal(policy_roles(&policy, &by_group), ROLE_SECURITY_ADMIN);
-	assert_int_equal(policy_roles(&policy, &by_name), ROLE_SECURITY_ADMIN);
+	assert_int_equal(policy_roles(&policy, &by_name), ROLE_SECURITY_ADMIN | ROLE_ROOT);
 	assert_int_equal(policy_roles(&policy, &nobody), 0);
 }
 
@@ -216,6 +228,7 @@ int main(void)
 		cmocka_unit_test(a_storage_administrator_cannot_read_a_key),
 		POLICY_TEST(by_default_root_and_keyd_itself_may_and_nobody_else),
 		POLICY_TEST(an_empty_policy_denies_root_too),
+		POLICY_TEST(root_always_may_zeroize_and_see_the_status),
 		POLICY_TEST(lists_name_users_uids_groups_and_gids),
 		POLICY_TEST(a_level_with_a_list_of_its_own_has_only_that),
 		POLICY_TEST(a_label_that_cannot_be_judged_is_denied),
