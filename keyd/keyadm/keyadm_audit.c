@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
 #include "keyadm_format.h"
+#include "keyadm_path.h"
 
 enum { HEAD_LINE_BYTES = 256, HASH_CHARS = 64 };
 
@@ -34,12 +36,16 @@ static int parse_head(const char *text, struct proto_audit_head *head)
 static int read_head(const char *path, struct proto_audit_head *head)
 {
 	char line[HEAD_LINE_BYTES] = "";
-	FILE *f = fopen(path, "re");
+	int fd = keyadm_path_read(path);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 
-	if (!f)
-		return keyadm_refuse(-errno,
-			"--head %s is neither SEQ:HASH nor a file with that: %s", path,
-			strerror(errno));
+	if (!f) {
+		int err = fd < 0 ? fd : -errno;
+		if (fd >= 0)
+			(void)close(fd);
+		return keyadm_refuse(err, "--head %s is neither SEQ:HASH nor a file with that: %s",
+			path, strerror(-err));
+	}
 	bool got = fgets(line, sizeof(line), f) != NULL;
 	(void)fclose(f);
 	if (!got || parse_head(line, head))

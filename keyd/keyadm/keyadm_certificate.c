@@ -12,6 +12,7 @@
 #include <json-c/json.h>
 
 #include "keyadm_format.h"
+#include "keyadm_path.h"
 #include "signature.h"
 
 enum { PEM_FILE_BYTES_MAX = 64 * 1024, CERTIFICATE_BYTES_MAX = 64 * 1024 * 1024 };
@@ -21,11 +22,11 @@ static int write_new(const char *path, const char *text)
 {
 	size_t len = strlen(text);
 
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0 && errno == EEXIST)
+	int fd = keyadm_path_create(path, O_WRONLY, 0644);
+	if (fd == -EEXIST)
 		return keyadm_refuse(-EEXIST, "%s exists: choose a new file for the key", path);
 	if (fd < 0)
-		return keyadm_refuse(-errno, "%s cannot be created: %s", path, strerror(errno));
+		return fd;
 	int rc = write(fd, text, len) == (ssize_t)len && !fsync(fd) ? 0 : -errno;
 	(void)close(fd);
 	if (!rc)
@@ -64,8 +65,8 @@ static char *read_file(const char *path, size_t cap, size_t *len)
 	struct stat st = {0};
 	char *data = NULL;
 
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int err = fd < 0 || fstat(fd, &st) ? errno : !S_ISREG(st.st_mode) ? EINVAL : 0;
+	int fd = keyadm_path_read(path);
+	int err = fd < 0 ? -fd : fstat(fd, &st) ? errno : !S_ISREG(st.st_mode) ? EINVAL : 0;
 	if (!err && (uint64_t)st.st_size > cap)
 		err = EFBIG;
 	if (!err && !(data = calloc(1, (size_t)st.st_size + 1)))

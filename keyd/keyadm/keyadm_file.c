@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "keyadm_format.h"
+#include "keyadm_path.h"
 #include "keyadm_target.h"
 #include "reading.h"
 #include "secret.h"
@@ -16,14 +17,9 @@ enum { ZEROS_BYTES = 4096 };
 
 int keyadm_file_create(const char *path)
 {
-	int fd =
-		open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+	int fd = keyadm_path_create(path, O_WRONLY, S_IRUSR | S_IWUSR);
 
-	if (fd < 0 && errno == EEXIST)
-		return keyadm_refuse(-EEXIST, "%s exists: choose a new file", path);
-	if (fd < 0)
-		return keyadm_refuse(-errno, "%s cannot be created: %s", path, strerror(errno));
-	return fd;
+	return fd == -EEXIST ? keyadm_refuse(fd, "%s exists: choose a new file", path) : fd;
 }
 
 int keyadm_file_write(int fd, const char *path, const void *bytes, size_t len_bytes)
@@ -124,9 +120,10 @@ int keyadm_file_read(const char *path, size_t cap_bytes, uint8_t **bytes, size_t
 {
 	if (!strcmp(path, "-"))
 		return read_open(STDIN_FILENO, "standard input", cap_bytes, bytes, len_bytes);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = keyadm_path_read(path);
 	if (fd < 0)
-		return keyadm_refuse(-errno, "%s: %s", path, strerror(errno));
+		return keyadm_refuse(fd, "%s: %s", path,
+			fd == -EINVAL ? "neither a file nor a pipe" : strerror(-fd));
 	int err = read_open(fd, path, cap_bytes, bytes, len_bytes);
 	(void)close(fd);
 	return err;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include <linux/fs.h>
 
 #include "keyadm_format.h"
+#include "keyadm_path.h"
 #include "text.h"
 
 enum {
@@ -69,17 +69,6 @@ int target_resolve(const char *path, bool must_exist, char resolved[PROTO_PATH_B
 	return 0;
 }
 
-static int open_folder(const char *path)
-{
-	char copy[PROTO_PATH_BYTES];
-
-	int err = text_copy(copy, sizeof(copy), path);
-	if (err)
-		return err;
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 /* Holding the lock keeps a tgtd from opening the volume before it is complete. */
 static int lock_target(const struct target *t)
 {
@@ -110,49 +99,41 @@ static int measure(struct target *t)
 	return 0;
 }
 
-/* O_EXCL without O_CREAT: the kernel refuses a block device that is mounted or mapped (open(2)). */
-static int open_existing(struct target *t)
-{
-	struct stat st;
-
-	if (stat(t->path, &st))
-		return keyadm_refuse(-errno, "%s: %s", t->path, strerror(errno));
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return keyadm_refuse(-EINVAL, "%s is neither a file nor a block device", t->path);
-	t->fd = open(t->path, O_RDWR | O_CLOEXEC | (S_ISBLK(st.st_mode) ? O_EXCL : 0));
-	if (t->fd < 0 && errno == EBUSY)
-		return keyadm_refuse(
-			-EBUSY, "%s is in use: unmount it or take its mapping away first", t->path);
-	if (t->fd < 0)
-		return keyadm_refuse(-errno, "%s: %s", t->path, strerror(errno));
-	return 0;
-}
-
 static int open_or_create(struct target *t, bool force)
 {
-	t->fd = open(
-		t->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
-	if (t->fd >= 0) {
-		t->created = true;
-		return 0;
-	}
-	if (errno != EEXIST)
-		return keyadm_refuse(-errno, "%s cannot be created: %s", t->path, strerror(errno));
+	t->fd = keyadm_path_create(t->path, O_RDWR, S_IRUSR | S_IWUSR);
+	t->created = t->fd >= 0;
+	if (t->fd != -EEXIST)
+		return t->created ? 0 : t->fd;
 	if (!force)
 		return keyadm_refuse(-EEXIST,
 			"%s exists: choose another path, or lose what is in it with --force",
 			t->path);
-	return open_existing(t);
+	t->fd = keyadm_path_open(t->path, O_RDWR, true);
+	return t->fd < 0 ? t->fd : 0;
+}
+
+/* For fsync(2): of the folder, which was checked on the way to the file. */
+static int open_folder(struct target *t)
+{
+	struct checked_path p;
+
+	int err = checked_path_find(&p, t->path, false);
+	if (err)
+		return err;
+	t->dir_fd = openat(p.dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (t->dir_fd < 0)
+		err = keyadm_refuse(-errno, "%s: %s", t->path, strerror(errno));
+	checked_path_close(&p);
+	return err;
 }
 
 int target_open(struct target *t, const char *path, bool force)
 {
 	*t = (struct target){.fd = -1, .dir_fd = -1, .path = path};
-	t->dir_fd = open_folder(path);
-	if (t->dir_fd < 0)
-		return keyadm_refuse(t->dir_fd, "%s: %s", path, strerror(-t->dir_fd));
-
-	int err = open_or_create(t, force);
+	int err = open_folder(t);
+	if (!err)
+		err = open_or_create(t, force);
 	if (!err)
 		err = lock_target(t);
 	if (!err)
@@ -168,9 +149,9 @@ int target_open(struct target *t, const char *path, bool force)
  */
 static int open_shared(struct target *t)
 {
-	t->fd = open(t->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	t->fd = keyadm_path_open(t->path, O_RDWR, false);
 	if (t->fd < 0)
-		return keyadm_refuse(-errno, "%s: %s", t->path, strerror(errno));
+		return t->fd;
 	if (!flock(t->fd, LOCK_EX | LOCK_NB))
 		return 0;
 	if (errno == EWOULDBLOCK)

@@ -21,7 +21,7 @@
 
 struct target {
 	int fd;     /* read and write, holds an exclusive OFD lock on the whole file */
-	int dir_fd; /* of the folder that path is in */
+	int dir_fd; /* of the directory that path is in, checked (keyadm_path.h) */
 	const char *path;
 	bool created; /* by target_open(), so ours to remove */
 	bool is_block;
@@ -38,7 +38,7 @@ int target_resolve(const char *path, bool must_exist, char resolved[PROTO_PATH_B
 
 /*
  * Creates path (absolute; it must outlive t) as a new 0600 file, or with force opens the regular file or
- * block device that is there. What somebody else uses is refused: the plugin and other keyadms hold an
+ * block device that is there, after a check of the way to it (keyadm_path.h). What somebody else uses is refused: the plugin and other keyadms hold an
  * OFD lock, the kernel holds mounted or mapped devices. After success, target_close().
  */
 int target_open(struct target *t, const char *path, bool force) __attribute__((warn_unused_result));

@@ -10,6 +10,7 @@
 #include "keyadm_exchange.h"
 #include "keyadm_file.h"
 #include "keyadm_format.h"
+#include "keyadm_path.h"
 #include "keyadm_target.h"
 #include "secret.h"
 #include "text.h"
@@ -54,6 +55,17 @@ static int parse_cipher(const char *name, struct proto_volume_create *create)
 	return keyadm_refuse(-EINVAL, "--cipher %s is unknown: there are %s", name, known);
 }
 
+/* As it was given: what realpath(3) makes of it no longer shows the links on the way. */
+static int check_way(const char *path)
+{
+	struct checked_path p;
+
+	int err = checked_path_find(&p, path, false);
+	if (!err)
+		checked_path_close(&p);
+	return err;
+}
+
 static int fill_create(const struct keyadm_args *args, struct proto_volume_create *create)
 {
 	const char *size = args->option[OPT_SIZE];
@@ -68,6 +80,8 @@ static int fill_create(const struct keyadm_args *args, struct proto_volume_creat
 	if (!err && !size && !args->option[OPT_FORCE])
 		err = keyadm_refuse(-EINVAL, "--size is missing: say how large the new volume is "
 					     "to be, such as --size 10G");
+	if (!err)
+		err = check_way(args->word[2]);
 	if (!err)
 		err = target_resolve(args->word[2], true, create->path);
 	return err;

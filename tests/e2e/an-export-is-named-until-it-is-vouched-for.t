@@ -48,7 +48,7 @@ like "people can read it" "$(keyadm ledger)" "$level: export of level one, for p
 
 # --- who may --------------------------------------------------------------------------------------
 
-install -d -m 777 "$STATE/theirs"
+install -d -m 1777 "$STATE/theirs"
 for uid in 3001 3002; do
 	refused "uid $uid may not export" 1 "does not have the role" \
 		eval "keyadm_as $uid export --all --out '$STATE/theirs/$uid' --passphrase-fd 3 3<<<'correct horse'"

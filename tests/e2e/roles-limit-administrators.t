@@ -22,7 +22,7 @@ keyd_start --config "$STATE/keyd.conf" || {
 	# before init status may fail: what counts is an answer
 	alive "$KEYD_PID" || die "keyd starts with a configuration"
 }
-install -d -m 777 "$STATE/luns"
+install -d -m 1777 "$STATE/luns"
 security() { keyadm_as "$SECURITY" "$@"; }
 storage() { keyadm_as "$STORAGE" "$@"; }
 auditor() { keyadm_as "$AUDITOR" "$@"; }

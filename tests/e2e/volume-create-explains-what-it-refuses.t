@@ -45,6 +45,32 @@ refused "more than an existing file holds" 1 "small|fit|larger|room|bytes" creat
 truncate -s 1M "$STATE/tiny.img"
 refused "a file smaller than the header" 1 "small|header|room" create --force "$STATE/tiny.img"
 
+
+# --- where another user could lead root ---------------------------------------------------------------
+
+install -d -m 777 "$STATE/open"
+install -d -m 1777 "$STATE/shared"
+install -d -o 2004 "$STATE/theirs"
+truncate -s 100M "$STATE/victim" "$STATE/open/lun.img"
+before=$(stat -c '%y %b' "$STATE/victim")
+as_user 2004 ln -s "$STATE/victim" "$STATE/shared/planted.img"
+as_user 2004 ln -s "$STATE/full" "$STATE/shared/folder"
+refused "a symbolic link that another user made" 1 "symbolic link of uid 2004" create --force "$STATE/shared/planted.img"
+refused "also as a directory on the way" 1 "symbolic link of uid 2004" create --size 16M "$STATE/shared/folder/new.img"
+refused "a file in a directory that all can change" 1 "other users can replace" create --force "$STATE/open/lun.img"
+refused "a new file in another user's directory" 1 "owner uid 2004" create --size 16M "$STATE/theirs/new.img"
+refused "a key's new file there" 1 "owner uid 2004" keyadm volume key "$new" --out "$STATE/theirs/key"
+refused "a certificate key's, too" 1 "owner uid 2004" keyadm certificate key --out "$STATE/theirs/key"
+is "the file that the link named is untouched" "$(stat -c '%y %b' "$STATE/victim")" "$before"
+mkfifo "$STATE/fifo"
+refused "a pipe is not opened" 1 "neither a file nor" timeout 10 "$BUILD/keyadm" --admin-socket "$STATE/admin.sock" \
+	volume create --level l --force "$STATE/fifo"
+ln -s "$STATE/victim" "$STATE/shared/mine.img"
+ok "the administrator's own link works" create --force "$STATE/shared/mine.img"
+ok "and again for the volume's next size" bash -c "truncate -s 116M '$STATE/victim' && '$BUILD/keyadm' --admin-socket '$STATE/admin.sock' volume resize '$STATE/shared/mine.img' max"
+ln -sfn "$STATE/victim" "$STATE/shared/mine.img" && chown -h 2004 "$STATE/shared/mine.img"
+refused "unless it is another user's by then" 1 "symbolic link of uid 2004" keyadm volume resize "$STATE/shared/mine.img" max
+
 ok "a thin volume" create --size 16M --sparse "$STATE/thin.img"
 is "has its length, and space for its header" "$(stat -c %s "$STATE/thin.img") $(($(stat -c %b "$STATE/thin.img") < 40000))" "33554432 1"
 ok "the other cipher of the table" create --size 16M --cipher aes-xts-plain64 "$STATE/xts.img"
@@ -60,7 +86,7 @@ else
 	skip "a full file system" "mount is not permitted here"
 fi
 keyadm --json volume list >"$STATE/list"
-made=("$STATE/new.img" "$STATE/thin.img" "$STATE/used.img" "$STATE/xts.img")
+made=("$STATE/new.img" "$STATE/shared/mine.img" "$STATE/thin.img" "$STATE/used.img" "$STATE/xts.img")
 [ ! -e "$STATE/full/lun.img" ] || made+=("$STATE/full/lun.img")
 is "only what was made is on record" "$(json "$STATE/list" '"\n".join(sorted(v["path"] for v in d))')" \
 	"$(printf '%s\n' "${made[@]}" | sort)"
