@@ -6,7 +6,8 @@
  * happens after that.
  *
  * While a store is locked its key is not at hand: records are written without a code then, and the
- * first one with a code vouches for them, because it is bound to them by the chain.
+ * first one with a code vouches for them, because it is bound to them by the chain. Only starts, refusals and the
+ * like may be among them (audit_locked.h).
  */
 #ifndef KEYD_AUDIT_H
 #define KEYD_AUDIT_H

@@ -12,6 +12,7 @@
 
 #include "audit.h"
 #include "audit_head.h"
+#include "audit_locked.h"
 #include "text.h"
 
 struct scan {
@@ -23,6 +24,7 @@ struct scan {
 	bool head_seen; /* the record that the sealed head names is there */
 	bool kept_seen;
 	uint64_t first_uncovered_line; /* of those without a code at the end; 0: none */
+	struct audit_stretch locked;
 };
 
 /* The first finding counts. */
@@ -54,7 +56,8 @@ static const char *check_chain(
 }
 
 /* The codes begin with first_keyed: what was there before the key cannot have any of it. */
-static const char *check_code(struct scan *s, const char *line, const struct audit_line *parsed)
+static const char *check_code(
+	struct scan *s, const char *line, size_t len, const struct audit_line *parsed)
 {
 	struct audit_verdict *v = s->v;
 	char code[MAC_TEXT_BYTES];
@@ -67,14 +70,14 @@ static const char *check_code(struct scan *s, const char *line, const struct aud
 		v->without_code++;
 		if (!s->first_uncovered_line)
 			s->first_uncovered_line = v->records;
-		return NULL;
+		return audit_locked_line(&s->locked, line, len);
 	}
 	if (audit_line_mac(&s->mac, line, parsed->mac_covers, code) ||
 		!mac_equal(parsed->mac, code))
 		return "the record was not made with the log's key";
 	v->last_keyed = parsed->seq;
 	s->first_uncovered_line = 0;
-	return NULL;
+	return audit_locked_end(&s->locked, line);
 }
 
 static void check_marks(struct scan *s, const struct audit_line *parsed)
@@ -111,7 +114,7 @@ static void check_line(struct scan *s, const char *line, size_t len)
 	}
 	const char *reason = check_chain(v, line, &parsed);
 	if (!reason && s->mac.ctx)
-		reason = check_code(s, line, &parsed);
+		reason = check_code(s, line, len, &parsed);
 	if (reason)
 		found(v, v->records, "%s", reason);
 	else
