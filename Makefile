@@ -39,12 +39,12 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_file
 		zeroize_offline.c zeroize_holders.c zeroize_medium.c zeroize_record.c) \
 	$(addprefix records/, audit.c audit_line.c audit_head.c audit_locked.c audit_verify.c mac.c serverkeys.c publish.c \
 		publish_journal.c publish_kernel.c ledger.c) \
-	$(addprefix common/, signature.c export_kind.c passphrase.c reading.c jsonhelp.c text.c log.c))
+	$(addprefix common/, signature.c export_kind.c passphrase.c reading.c jsonhelp.c text.c random.c log.c))
 KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_path.c keyadm_target.c keyadm_volume.c keyadm_resize.c keyadm_passphrase.c \
 		keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c \
 		keyadm_export.c keyadm_import.c keyadm_cms.c shares.c keyadm_file.c keyadm_exchange.c \
 		keyadm_format.c keyadm_format_certificate.c keyadm_ledger.c client.c) \
-	$(addprefix keyd/common/, signature.c export_kind.c passphrase.c reading.c text.c)
+	$(addprefix keyd/common/, signature.c export_kind.c passphrase.c reading.c text.c random.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
@@ -154,9 +154,9 @@ $(OUT)/tests/test_%: $(OUT)/pie/tests/unit/test_%.o $(OUT)/libunit.a
 $(addprefix $(OUT)/tests/,test_request test_request_split test_request_now test_provision): $(call pie,tests/unit/fake_volume.c)
 $(addprefix $(OUT)/tests/,test_store test_store_now test_store_discard): $(call pie,tests/unit/fake_kernel.c)
 
-# Sweeps in which every call fails once; what faults.c stands for is in its symbols.
+# Sweeps in which every call fails once. A test's symbols say which calls it takes the place of.
 FAULTS := $(call pie,tests/unit/faults.c)
-WRAPS   = $(if $(filter $(FAULTS),$^),$$(nm $(FAULTS) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p'))
+WRAPS   = $$(nm $(filter %.o,$^) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
 SWEEPS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_faults_*.c))
 $(addprefix $(OUT)/tests/,test_luks_format test_keyadm_target): $(FAULTS)
 $(SWEEPS): $(FAULTS) $(call pie,tests/unit/sweep.c tests/unit/small_keyd.c tests/fuzz/lab.c)

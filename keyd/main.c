@@ -15,6 +15,7 @@
 #include "keyd.h"
 #include "log.h"
 #include "publish.h"
+#include "random.h"
 #include "secret.h"
 #include "server.h"
 #include "serverkeys.h"
@@ -226,6 +227,8 @@ int main(int argc, char *argv[])
 	struct options options = {0};
 
 	int rc = harden_process();
+	if (!rc)
+		rc = random_for_openssl();
 	if (rc) {
 		(void)fprintf(stderr, "keyd: cannot protect the process: %s\n", strerror(-rc));
 		return EXIT_FAILURE;

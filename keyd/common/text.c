@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include <openssl/rand.h>
+#include "random.h"
 
 enum { UUID_CHARS = 36, UUID_RAW_BYTES = 16 };
 
@@ -115,8 +115,9 @@ int text_new_uuid(char out[PROTO_UUID_BYTES])
 	uint8_t raw[UUID_RAW_BYTES];
 	char hex[2 * UUID_RAW_BYTES + 1];
 
-	if (RAND_bytes(raw, sizeof(raw)) != 1)
-		return -EIO;
+	int rc = random_fill(raw, sizeof(raw));
+	if (rc)
+		return rc;
 	raw[6] = (uint8_t)((raw[6] & 0x0f) | 0x40); /* version 4 */
 	raw[8] = (uint8_t)((raw[8] & 0x3f) | 0x80); /* variant of RFC 4122 */
 	text_hex(raw, sizeof(raw), hex);

@@ -9,7 +9,9 @@
 #include "secret.h"
 #include "stretch.h"
 
-static const char magic[CUSTODY_MAGIC_BYTES] = "TGTKEYD pass v1"; /* the version is part of it */
+/* The version is part of it. Earlier keyds sealed the root key with wrap_open_old()'s form. */
+static const char magic[CUSTODY_MAGIC_BYTES] = "TGTKEYD pass v2";
+static const char old_magic[CUSTODY_MAGIC_BYTES] = "TGTKEYD pass v1";
 
 /* As on the medium, little-endian. */
 struct root_file {
@@ -18,10 +20,11 @@ struct root_file {
 	uint32_t memory_kib;
 	uint8_t salt[STRETCH_SALT_BYTES];
 	uint8_t sealed[ROOT_KEY_BYTES + WRAP_OVERHEAD_BYTES]; /* all before is associated data */
-	uint8_t digest
-		[CUSTODY_DIGEST_BYTES]; /* of all bytes before: tells damage from a wrong word */
+	/* Of all bytes before: tells damage from a wrong word. Behind a shorter sealed[] in an old file. */
+	uint8_t digest[CUSTODY_DIGEST_BYTES];
 };
-_Static_assert(sizeof(struct root_file) == 132, "the file format has no padding");
+_Static_assert(sizeof(struct root_file) == 152, "the file format has no padding");
+enum { OLD_FILE_BYTES = sizeof(struct root_file) - WRAP_OVERHEAD_BYTES + WRAP_OLD_OVERHEAD_BYTES };
 
 /* Also tells whether a file may ask for so much. */
 static bool cost_of(const struct root_file *f, struct stretch *cost)
@@ -74,7 +77,19 @@ static int passphrase_create(const struct custody_place *place,
 static int read_file(const struct custody_place *place, struct root_file *f, struct stretch *cost)
 {
 	int rc = custody_read_file(&custody_passphrase, place, magic, f, sizeof(*f));
+	if (rc == -EBADMSG)
+		rc = custody_read_file(&custody_passphrase, place, old_magic, f, OLD_FILE_BYTES);
 	return rc ? rc : cost_of(f, cost) ? 0 : -EBADMSG;
+}
+
+static int open_file(const struct root_file *f, const uint8_t *key, uint8_t root[ROOT_KEY_BYTES])
+{
+	size_t aad_bytes = offsetof(struct root_file, sealed);
+
+	if (!memcmp(f->magic, magic, sizeof(magic)))
+		return wrap_open(key, f, aad_bytes, f->sealed, sizeof(f->sealed), root);
+	return wrap_open_old(
+		key, f, aad_bytes, f->sealed, ROOT_KEY_BYTES + WRAP_OLD_OVERHEAD_BYTES, root);
 }
 
 static int passphrase_load(const struct custody_place *place,
@@ -95,8 +110,7 @@ static int passphrase_load(const struct custody_place *place,
 		return -errno;
 	rc = stretch_key(&cost, passphrase, key);
 	if (!rc)
-		rc = wrap_open(key, &f, offsetof(struct root_file, sealed), f.sealed,
-			sizeof(f.sealed), root);
+		rc = open_file(&f, key, root);
 	secret_free(key);
 	return rc == -EBADMSG ? -EKEYREJECTED : rc;
 }

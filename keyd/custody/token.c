@@ -389,12 +389,15 @@ int token_seal(struct token *token, const struct token_key *key, const void *aad
 	CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof(params)};
 	CK_ULONG out_bytes = len_bytes + TOKEN_TAG_BYTES;
 	CK_OBJECT_HANDLE object;
+	uint8_t salt[WRAP_SALT_BYTES];
 
-	int rc = wrap_new_key(sealed, TOKEN_NONCE_BYTES);
+	/* The nonce differs for another plaintext even if the random bits repeat (wrap.h). */
+	int rc = wrap_new_salt(plain, len_bytes, aad, aad_bytes, plain, len_bytes, salt);
 	if (!rc)
 		rc = find_one(token, key, &object);
 	if (rc)
 		return rc;
+	memcpy(sealed, salt, TOKEN_NONCE_BYTES);
 	CK_RV rv = token->p11->C_EncryptInit(token->session, &mechanism, object);
 	if (rv != CKR_OK)
 		return error_of("C_EncryptInit", rv);

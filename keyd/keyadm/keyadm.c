@@ -28,6 +28,7 @@
 #include "keyadm_target.h"
 #include "keyadm_volume.h"
 #include "keyadm_zeroize.h"
+#include "random.h"
 #include "secret.h"
 #include "text.h"
 
@@ -463,6 +464,11 @@ int main(int argc, char *argv[])
 	int err = harden_process();
 	if (err) {
 		(void)keyadm_refuse(err, "cannot make the process undumpable: %s", strerror(-err));
+		return EXIT_REFUSED;
+	}
+	err = random_for_openssl();
+	if (err) {
+		(void)keyadm_refuse(err, "OpenSSL does not take the kernel's random numbers");
 		return EXIT_REFUSED;
 	}
 	if (keyadm_args_parse(&args, argc, argv))

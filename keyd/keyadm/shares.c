@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/rand.h>
 #include <openssl/sha.h>
 
+#include "random.h"
 #include "secret.h"
 #include "text.h"
 
@@ -22,7 +22,7 @@ static bool random_failed;
 
 static void fill_random(unsigned char *to, unsigned int len_bytes)
 {
-	if (RAND_priv_bytes(to, (int)len_bytes) != 1)
+	if (random_fill(to, len_bytes))
 		random_failed = true;
 }
 
@@ -77,7 +77,7 @@ int shares_make(unsigned threshold, unsigned count, struct proto_passphrase *pas
 	uint8_t *secret = secret_alloc(SHARE_SECRET_BYTES);
 	if (!secret)
 		return -ENOMEM;
-	int rc = RAND_priv_bytes(secret, SHARE_SECRET_BYTES) == 1 ? 0 : -EIO;
+	int rc = random_fill(secret, SHARE_SECRET_BYTES);
 	if (!rc)
 		rc = split(secret, threshold, count, shares);
 	if (!rc)

@@ -202,7 +202,7 @@ static int begin_signing(struct keyd *keyd)
 	return rc;
 }
 
-/* Seals levels of an earlier keyd again: from now on they tell that the store has keys/ (record.h). */
+/* Seals levels of an earlier keyd again, in the format of this one: an earlier one refuses them (record.h). */
 static int mark_levels(struct keyd *keyd)
 {
 	int rc = 0;
@@ -210,10 +210,10 @@ static int mark_levels(struct keyd *keyd)
 	for (size_t i = 0; !rc && i < keyd->store.level_count; i++) {
 		struct level *level = keyd->store.levels[i];
 		bool whole = level->state == KEY_ACTIVE || level->state == KEY_SUSPENDED;
-		if (!level->before_keyed || !whole)
+		if (!level->old_format || !whole)
 			continue;
 		rc = keystore_level_set_state(&keyd->store, level, level->state);
-		level->before_keyed = rc != 0;
+		level->old_format = rc != 0;
 		if (rc == -EBADMSG) /* damaged meanwhile, and marked as that */
 			rc = 0;
 	}

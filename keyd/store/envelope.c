@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,9 @@
 #include "stretch.h"
 #include "wrap.h"
 
-static const char magic[EXPORT_MAGIC_BYTES] = EXPORT_MAGIC_SEALED "1";
+/* Earlier keyds sealed the package with wrap_open_old()'s form. */
+static const char magic[EXPORT_MAGIC_BYTES] = EXPORT_MAGIC_SEALED "2";
+static const char old_magic[EXPORT_MAGIC_BYTES] = EXPORT_MAGIC_SEALED "1";
 
 enum {
 	/* What a file may ask for: keyd does nothing else meanwhile. */
@@ -33,7 +36,17 @@ struct head {
 _Static_assert(sizeof(struct head) == 64, "the file format has no padding");
 _Static_assert(offsetof(struct head, id) == EXPORT_SEALED_ID_AT, "as keyadm reads it");
 
-enum { AROUND_BYTES = sizeof(struct head) + WRAP_OVERHEAD_BYTES + SHA256_DIGEST_LENGTH };
+enum { HEAD_AND_DIGEST_BYTES = sizeof(struct head) + SHA256_DIGEST_LENGTH };
+
+static bool is_old(const struct head *h)
+{
+	return !memcmp(h->magic, old_magic, sizeof(old_magic));
+}
+
+static size_t around_bytes(const struct head *h)
+{
+	return HEAD_AND_DIGEST_BYTES + (is_old(h) ? WRAP_OLD_OVERHEAD_BYTES : WRAP_OVERHEAD_BYTES);
+}
 
 /* Checks all that can be checked without the passphrase. */
 static int read_head(const uint8_t *file, size_t file_bytes, struct head *h, struct stretch *cost)
@@ -42,15 +55,17 @@ static int read_head(const uint8_t *file, size_t file_bytes, struct head *h, str
 
 	if (export_kind_of(file, file_bytes) != EXPORT_SEALED)
 		return -EBADMSG;
-	if (memcmp(file, magic, sizeof(magic)))
+	if (file_bytes < HEAD_AND_DIGEST_BYTES)
+		return -EBADMSG;
+	memcpy(h, file, sizeof(*h));
+	if (!is_old(h) && memcmp(h->magic, magic, sizeof(magic)))
 		return -EPROTONOSUPPORT;
-	if (file_bytes <= AROUND_BYTES || file_bytes > PACKAGE_BYTES_MAX + AROUND_BYTES)
+	if (file_bytes <= around_bytes(h) || file_bytes - around_bytes(h) > PACKAGE_BYTES_MAX)
 		return -EBADMSG;
 	if (!SHA256(file, file_bytes - sizeof(digest), digest))
 		return -EIO;
 	if (memcmp(digest, file + file_bytes - sizeof(digest), sizeof(digest)))
 		return -EBADMSG;
-	memcpy(h, file, sizeof(*h));
 	*cost = (struct stretch){
 		.passes = le32toh(h->passes),
 		.memory_kib = le32toh(h->memory_kib),
@@ -98,7 +113,7 @@ int envelope_seal(const uint8_t *plain, size_t plain_bytes, const char id[LEDGER
 	h.memory_kib = htole32(cost.memory_kib);
 	memcpy(h.salt, cost.salt, sizeof(h.salt));
 	memcpy(h.id, id, strnlen(id, sizeof(h.id) - 1));
-	uint8_t *made = malloc(plain_bytes + AROUND_BYTES);
+	uint8_t *made = malloc(plain_bytes + around_bytes(&h));
 	if (!made)
 		return -ENOMEM;
 	memcpy(made, &h, sizeof(h));
@@ -108,7 +123,7 @@ int envelope_seal(const uint8_t *plain, size_t plain_bytes, const char id[LEDGER
 		return rc;
 	}
 	*file = made; /* caller owns it */
-	*file_bytes = plain_bytes + AROUND_BYTES;
+	*file_bytes = plain_bytes + around_bytes(&h);
 	return 0;
 }
 
@@ -121,7 +136,7 @@ int envelope_open(const uint8_t *file, size_t file_bytes, const struct proto_pas
 	int rc = read_head(file, file_bytes, &h, &cost);
 	if (rc)
 		return rc;
-	size_t len_bytes = file_bytes - AROUND_BYTES;
+	size_t len_bytes = file_bytes - around_bytes(&h);
 	uint8_t *key = secret_alloc(WRAP_KEY_BYTES);
 	uint8_t *opened = key ? secret_alloc(len_bytes) : NULL;
 	if (!opened) {
@@ -130,8 +145,8 @@ int envelope_open(const uint8_t *file, size_t file_bytes, const struct proto_pas
 	}
 	rc = stretch_key(&cost, passphrase, key);
 	if (!rc)
-		rc = wrap_open(key, file, sizeof(h), file + sizeof(h),
-			len_bytes + WRAP_OVERHEAD_BYTES, opened);
+		rc = (is_old(&h) ? wrap_open_old : wrap_open)(key, file, sizeof(h),
+			file + sizeof(h), file_bytes - HEAD_AND_DIGEST_BYTES, opened);
 	if (rc)
 		goto out;
 	*plain = opened;

@@ -292,13 +292,9 @@ static int load_volumes(struct keystore *ks, struct level *level, const uint8_t 
 	return rc;
 }
 
-/* True when rec was sealed by a keyd that keeps keys/. */
-static bool note_format(struct keystore *ks, const struct record *rec)
+static void note_format(struct keystore *ks, const struct record *rec)
 {
-	bool keyed = rec->format >= RECORD_FORMAT_KEYED;
-
-	ks->keyed = ks->keyed || keyed;
-	return keyed;
+	ks->keyed = ks->keyed || rec->format >= RECORD_FORMAT_KEYED;
 }
 
 /* As the draft of the certificate tells, which was made while the key's record could be read. */
@@ -363,7 +359,8 @@ static int load_live_level(struct keystore *ks, struct level *level)
 			rc == -ENOENT ? "its key file is missing"
 				      : "its key file cannot be opened");
 	} else {
-		level->before_keyed = !note_format(ks, &rec);
+		note_format(ks, &rec);
+		level->old_format = rec.format < RECORD_FORMAT_SALTED;
 		memcpy(level->fingerprint, rec.fingerprint, sizeof(level->fingerprint));
 		level->created_at = rec.created_at;
 		level->leaky = rec.body ? custody_find_former(rec.body) : NULL;

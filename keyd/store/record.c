@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +39,7 @@ size_t record_file_bytes_max(void)
 static void head_from(const struct record *rec, size_t body_bytes, size_t key_bytes, struct head *h)
 {
 	*h = (struct head){
-		.version = htole16(RECORD_FORMAT_KEYED),
+		.version = htole16(RECORD_FORMAT_SALTED),
 		.kind = (uint8_t)rec->kind,
 		.state = (uint8_t)rec->state,
 		.key_bytes = htole32((uint32_t)key_bytes),
@@ -105,23 +106,29 @@ int record_seal(const struct record *rec, const uint8_t wrapping_key[WRAP_KEY_BY
 	return 0;
 }
 
+static bool is_salted(const struct head *h)
+{
+	return le16toh(h->version) >= RECORD_FORMAT_SALTED;
+}
+
 /* Checks lengths, kind and version before anything is believed. */
 static int head_check(const uint8_t *file, size_t file_bytes, enum record_kind kind,
 	size_t key_bytes, struct head *h)
 {
-	if (file_bytes < sizeof(*h) + WRAP_OVERHEAD_BYTES || file_bytes > record_file_bytes_max())
+	if (file_bytes < sizeof(*h) || file_bytes > record_file_bytes_max())
 		return -EBADMSG;
 	memcpy(h, file, sizeof(*h));
 	if (memcmp(h->magic, magic, sizeof(magic)))
 		return -EBADMSG;
 	unsigned version = le16toh(h->version);
-	if (version < RECORD_FORMAT_FIRST || version > RECORD_FORMAT_KEYED)
+	if (version < RECORD_FORMAT_FIRST || version > RECORD_FORMAT_SALTED)
 		return -EPROTONOSUPPORT;
 	if (h->kind != kind || le32toh(h->key_bytes) != key_bytes)
 		return -EBADMSG;
 	size_t body_bytes = le32toh(h->body_bytes);
+	size_t overhead_bytes = is_salted(h) ? WRAP_OVERHEAD_BYTES : WRAP_OLD_OVERHEAD_BYTES;
 	if (body_bytes > RECORD_BODY_BYTES_MAX ||
-		file_bytes != sizeof(*h) + body_bytes + key_bytes + WRAP_OVERHEAD_BYTES)
+		file_bytes != sizeof(*h) + body_bytes + key_bytes + overhead_bytes)
 		return -EBADMSG;
 	return 0;
 }
@@ -138,7 +145,7 @@ int record_open(const uint8_t *file, size_t file_bytes, enum record_kind kind,
 		return rc;
 	size_t body_bytes = le32toh(h.body_bytes);
 	size_t aad_bytes = sizeof(h) + body_bytes;
-	rc = wrap_open(
+	rc = (is_salted(&h) ? wrap_open : wrap_open_old)(
 		wrapping_key, file, aad_bytes, file + aad_bytes, file_bytes - aad_bytes, key);
 	if (rc)
 		return rc;

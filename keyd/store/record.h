@@ -3,7 +3,7 @@
  * The one file format of the key store: a key or nothing, sealed under another key together with
  * everything that is said about it (docs/KEYSTORE.md).
  *
- *   magic, format version, kind, state, lengths, names, numbers, body | nonce | sealed key | tag
+ *   magic, format version, kind, state, lengths, names, numbers, body | salt | sealed key | tag
  *   '------------------ associated data ---------------------------'
  *
  * All integers little-endian. Any change to any byte makes record_open() fail. Pure functions of
@@ -36,8 +36,9 @@ enum record_kind {
 /*
  * The version tells who sealed a record; the fields are the same. From RECORD_FORMAT_KEYED on it was a
  * keyd that keeps a key for its audit log: a store with such a record and without that key has lost it.
+ * From RECORD_FORMAT_SALTED on the sealed key is what wrap_seal() makes, before it what wrap_open_old() opens.
  */
-enum { RECORD_FORMAT_FIRST = 1, RECORD_FORMAT_KEYED = 2 };
+enum { RECORD_FORMAT_FIRST = 1, RECORD_FORMAT_KEYED, RECORD_FORMAT_SALTED };
 
 enum record_state {
 	RECORD_ACTIVE = 1, /* of requests, too */

@@ -11,7 +11,7 @@
 #include <openssl/cms.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
+#include <openssl/kdf.h>
 #include <openssl/sha.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -21,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -187,6 +188,7 @@ FAIL2(int, flock, -1, EIO, int, int)
 FAIL1(int, fsync, -1, EIO, int)
 FAIL1(int, fdatasync, -1, EIO, int)
 FAIL3(ssize_t, read, -1, EIO, int, void *, size_t)
+FAIL3(ssize_t, getrandom, -1, EIO, void *, size_t, unsigned)
 FAIL4(ssize_t, pread, -1, EIO, int, void *, size_t, off_t)
 FAIL3(ssize_t, write, -1, ENOSPC, int, const void *, size_t)
 FAIL4(ssize_t, pwrite, -1, EIO, int, const void *, size_t, off_t)
@@ -264,8 +266,9 @@ FAIL3(int, EVP_MAC_update, 0, 0, EVP_MAC_CTX *, const unsigned char *, size_t)
 FAIL4(int, EVP_MAC_final, 0, 0, EVP_MAC_CTX *, unsigned char *, size_t *, size_t)
 FAIL4(EVP_PKEY *, EVP_PKEY_new_raw_private_key, NULL, 0, int, ENGINE *, const unsigned char *,
 	size_t)
-FAIL2(int, RAND_bytes, 0, 0, unsigned char *, int)
-FAIL2(int, RAND_priv_bytes, 0, 0, unsigned char *, int)
+FAIL3(EVP_KDF *, EVP_KDF_fetch, NULL, 0, OSSL_LIB_CTX *, const char *, const char *)
+FAIL1(EVP_KDF_CTX *, EVP_KDF_CTX_new, NULL, 0, EVP_KDF *)
+FAIL4(int, EVP_KDF_derive, 0, 0, EVP_KDF_CTX *, unsigned char *, size_t, const OSSL_PARAM *)
 FAIL3(unsigned char *, SHA256, NULL, 0, const unsigned char *, size_t, unsigned char *)
 FAIL1(BIO *, BIO_new, NULL, 0, const BIO_METHOD *)
 FAIL2(BIO *, BIO_new_mem_buf, NULL, 0, const void *, int)

@@ -17,12 +17,12 @@
 #include "scratch.h"
 
 enum {
-	FILE_BYTES = 132,
+	FILE_BYTES = 152,
 	PASSES_AT = 16,
 	MEMORY_AT = 20,
 	SALT_AT = 24,
 	SEALED_AT = 40,
-	DIGEST_AT = 100
+	DIGEST_AT = 120
 };
 
 static struct proto_passphrase right, wrong;
@@ -220,7 +220,7 @@ static void the_file_is_what_the_document_says(void **state)
 	(void)state;
 	assert_int_equal(custody_passphrase.create(&place, &right, root, &keeper), 0);
 	get_file(file);
-	assert_memory_equal(file, "TGTKEYD pass v1", 16);
+	assert_memory_equal(file, "TGTKEYD pass v2", 16);
 	memcpy(&passes, file + PASSES_AT, 4);
 	memcpy(&memory_kib, file + MEMORY_AT, 4);
 	assert_true(le32toh(passes) >= 3);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <json-c/json.h>
+#include <openssl/evp.h>
 
 #include "../../keyd/records/audit_head.h"
 #include "../../keyd/common/jsonhelp.h"
@@ -79,20 +80,31 @@ static uint8_t version_of(const char *path)
 	return version;
 }
 
-/* Makes the level's file the one that an earlier keyd would have sealed. */
+/* Makes the level's file the one that an earlier keyd would have sealed: AES-256-GCM with a nonce. */
 static void seal_as_version_1(const char *path)
 {
 	uint8_t key[WRAP_KEY_BYTES];
 	size_t len;
-	char *file = scratch_read(path, &len);
+	int n;
+	uint8_t *file = (uint8_t *)scratch_read(path, &len);
 
 	assert_non_null(file);
-	uint8_t *sealed = (uint8_t *)file + HEAD_BYTES;
+	uint8_t *nonce = file + HEAD_BYTES, *cipher = nonce + WRAP_NONCE_BYTES;
 	assert_int_equal(len, HEAD_BYTES + WRAP_KEY_BYTES + WRAP_OVERHEAD_BYTES);
 	assert_int_equal(
-		wrap_open(keyd.store.root, file, HEAD_BYTES, sealed, len - HEAD_BYTES, key), 0);
+		wrap_open(keyd.store.root, file, HEAD_BYTES, nonce, len - HEAD_BYTES, key), 0);
 	file[VERSION_AT] = 1;
-	assert_int_equal(wrap_seal(keyd.store.root, file, HEAD_BYTES, key, sizeof(key), sealed), 0);
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	assert_int_equal(
+		EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, keyd.store.root, nonce), 1);
+	assert_int_equal(EVP_EncryptUpdate(ctx, NULL, &n, file, HEAD_BYTES), 1);
+	assert_int_equal(EVP_EncryptUpdate(ctx, cipher, &n, key, sizeof(key)), 1);
+	assert_int_equal(EVP_EncryptFinal_ex(ctx, cipher + sizeof(key), &n), 1);
+	assert_int_equal(EVP_CIPHER_CTX_ctrl(
+				 ctx, EVP_CTRL_AEAD_GET_TAG, WRAP_TAG_BYTES, cipher + sizeof(key)),
+		1);
+	EVP_CIPHER_CTX_free(ctx);
+	len = HEAD_BYTES + WRAP_KEY_BYTES + WRAP_OLD_OVERHEAD_BYTES;
 	assert_int_equal(scratch_write(path, file, len), 0);
 	free(file);
 }
@@ -157,8 +169,8 @@ static void a_store_of_an_earlier_keyd_gets_them(void **state)
 	assert_int_equal(keyd.audit.key.first_keyed, 1);
 	assert_int_equal(verdict().first_bad_line, 0);
 	assert_false(log_has("\"failed\""));
-	assert_int_equal(version_of(scratch_path("store/levels/open/level.key")), 2);
-	assert_int_equal(version_of(scratch_path("store/levels/shut/level.key")), 2);
+	assert_int_equal(version_of(scratch_path("store/levels/open/level.key")), 3);
+	assert_int_equal(version_of(scratch_path("store/levels/shut/level.key")), 3);
 	assert_int_equal(keystore_level(&keyd.store, "open")->state, KEY_ACTIVE);
 	assert_int_equal(keystore_level(&keyd.store, "shut")->state, KEY_SUSPENDED);
 	stop();
@@ -174,7 +186,7 @@ static void the_marking_is_made_up_for(void **state)
 	seal_as_version_1(scratch_path("store/levels/open/level.key"));
 	stop();
 	assert_int_equal(start(), 0);
-	assert_int_equal(version_of(scratch_path("store/levels/open/level.key")), 2);
+	assert_int_equal(version_of(scratch_path("store/levels/open/level.key")), 3);
 	assert_false(log_has("\"failed\""));
 }
 
