@@ -137,6 +137,12 @@ static void answer_obstacle(struct request *r, const struct incoming *in,
 			volume->uuid, volume->level->name,
 			obstacle == IMPORT_UUID_TAKEN ? "UUID" : "path", from->name);
 		break;
+	case IMPORT_NAME_IS_UUID:
+		request_answer(r, PROTO_INVALID, NULL,
+			"%s: the name of level %s has the form of a UUID and would be taken for a "
+			"volume; --force imports it all the same",
+			so_far(in), from->name);
+		break;
 	case IMPORT_TOO_MANY:
 		request_answer(r, PROTO_FAILED, NULL, "%s: the key store has no place for so much",
 			so_far(in));

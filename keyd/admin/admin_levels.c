@@ -68,6 +68,13 @@ void request_level_create(struct request *r)
 			"-");
 		return;
 	}
+	if (text_names_uuid(name)) {
+		request_answer(r, PROTO_INVALID, NULL,
+			"level %s was not made: a name in the form of a UUID would be taken for a "
+			"volume: choose another name",
+			name);
+		return;
+	}
 	if (keystore_level(&r->keyd->store, name)) {
 		request_answer(r, PROTO_EXISTS, NULL,
 			"level %s exists or existed: names are not used again", name);

@@ -98,17 +98,18 @@ void request_audit_verify(struct request *r)
 		answer_verdict(r, &verdict);
 }
 
-/* A volume that was destroyed with its level is in the level's certificate. */
+/*
+ * A volume that was destroyed with its level is in the level's certificate. Levels of an earlier keyd may have the name of a
+ * volume: keyadm level show tells of those.
+ */
 static bool find_scope(const struct keyd *keyd, const char *name, struct scope *scope)
 {
 	struct volume *volume = text_is_uuid(name) ? keystore_volume(&keyd->store, name) : NULL;
 
-	*scope = (struct scope){.level = keystore_level(&keyd->store, name)};
-	if (volume && !scope->level) {
-		scope->level = volume->level;
-		if (volume->level->state != KEY_DESTROYED)
-			scope->volume = volume;
-	}
+	*scope = (struct scope){
+		.level = volume ? volume->level : keystore_level(&keyd->store, name)};
+	if (volume && volume->level->state != KEY_DESTROYED)
+		scope->volume = volume;
 	return scope->level != NULL;
 }
 

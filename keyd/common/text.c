@@ -33,6 +33,18 @@ bool text_is_uuid(const char *uuid)
 	return true;
 }
 
+bool text_names_uuid(const char *name)
+{
+	char lower[UUID_CHARS + 1] = "";
+
+	if (strnlen(name, UUID_CHARS + 1) != UUID_CHARS)
+		return false;
+	for (int i = 0; i < UUID_CHARS; i++)
+		lower[i] =
+			(char)(name[i] >= 'A' && name[i] <= 'F' ? name[i] + ('a' - 'A') : name[i]);
+	return text_is_uuid(lower);
+}
+
 /* Length of the UTF-8 sequence at s (RFC 3629), 0 if there is none. s is NUL-terminated. */
 static size_t utf8_sequence(const unsigned char *s)
 {

@@ -23,6 +23,12 @@ bool text_is_level_name(const char *name);
 bool text_is_uuid(const char *uuid);
 
 /*
+ * True for that form in either case. No new level gets such a name: it would be taken for a volume's. Levels of an
+ * earlier keyd may have one.
+ */
+bool text_names_uuid(const char *name);
+
+/*
  * Absolute, shorter than PROTO_PATH_BYTES, valid UTF-8 without control characters: what JSON, logs
  * and terminals can carry unchanged.
  */

@@ -144,15 +144,31 @@ int erasure_read_request(const struct keystore *ks, const struct scope *scope, s
 	return read_statement(ks, scope, &request_file, RECORD_REQUEST, rec);
 }
 
-/* True for the files that erasing the scope removes from its directory of volumes. */
-static bool is_remnant(const struct scope *scope, const char *name)
+/* The name that a file is to get which a crash left half-way, or the name itself. */
+static const char *final_name(const char *name)
+{
+	const char *prepared = durable_prepared_for(name);
+
+	if (durable_is_temporary(name))
+		return durable_name_of_temporary(name);
+	return prepared ? prepared : name;
+}
+
+/* True for the files that erasing the scope removes from the directory of a level. */
+static bool is_level_remnant(const struct scope *scope, const char *name)
+{
+	return !scope->volume && !strcmp(final_name(name), LEVEL_KEY_FILE);
+}
+
+/* The same for the directory of its volumes. */
+static bool is_volume_remnant(const struct scope *scope, const char *name)
 {
 	char key[STORE_NAME_BYTES];
 	size_t len = strlen(name);
 
 	if (scope->volume) {
 		store_volume_file(key, scope->volume->uuid, VOLUME_KEY_SUFFIX);
-		return !strcmp(name, key) || (durable_is_temporary(name) && strstr(name, key));
+		return !strcmp(final_name(name), key);
 	}
 	if (durable_is_temporary(name))
 		return true;
@@ -183,67 +199,115 @@ static void erase_one(int dir_fd, const char *name, struct erasure_progress *pro
 		progress->erased++;
 }
 
+/* ---- Every directory where files of the scope may lie --------------------------------------------- */
+
 /*
- * Calls erase_one() for up to budget remnants, or counts them all when progress is NULL. Files that
- * resist do not use up the budget, or they would hide the others. Returns how many, or -errno.
+ * These are the level's own, the one below it of the destroyed level that it was before (import), that one's, and so on; and
+ * the same in what a failed import left beside it.
  */
-static int64_t visit_remnants(
-	int dir_fd, const struct scope *scope, unsigned budget, struct erasure_progress *progress)
+struct erasure_walk {
+	const struct scope *scope;
+	struct erasure_progress *progress; /* NULL: they are counted */
+	uint64_t end;                      /* of progress->erased, in this walk */
+	uint64_t left;                     /* counted */
+	int first_error;                   /* of looking: what was not seen may be there */
+};
+
+static void note_unseen(struct erasure_walk *walk, int rc)
 {
-	int64_t visited = 0;
-	const char *name;
+	if (rc && !walk->first_error)
+		walk->first_error = rc;
+}
+
+/* Files that resist do not use up the budget, or they would hide the others. */
+static bool has_budget(const struct erasure_walk *walk)
+{
+	return !walk->progress || walk->progress->erased < walk->end;
+}
+
+static void visit_dir(struct erasure_walk *walk, int dir_fd,
+	bool (*is_remnant)(const struct scope *scope, const char *name))
+{
+	const char *name = NULL;
 	DIR *names;
 
 	int rc = durable_open_names(dir_fd, &names);
-	if (rc)
-		return rc;
-	uint64_t before = progress ? progress->erased : 0;
-	while (!(rc = durable_next_name(names, &name)) && name) {
-		if (!is_remnant(scope, name))
-			continue;
-		if (progress)
-			erase_one(dir_fd, name, progress);
-		visited = progress ? (int64_t)(progress->erased - before) : visited + 1;
-		if (progress && visited >= budget)
-			break;
-	}
-	if (progress)
-		note_error(progress, durable_sync_dir(dir_fd));
-	(void)closedir(names);
-	return rc ? rc : visited;
-}
-
-static void erase_level_key(
-	const struct keystore *ks, const struct scope *scope, struct erasure_progress *progress)
-{
-	char temporary[STORE_NAME_BYTES];
-
-	int dir_fd = store_open_level_dir(ks, scope->level->name);
-	if (dir_fd < 0) {
-		note_error(progress, dir_fd);
+	if (rc) {
+		note_unseen(walk, rc);
 		return;
 	}
-	erase_one(dir_fd, LEVEL_KEY_FILE, progress);
-	if (!durable_temporary_name(LEVEL_KEY_FILE, temporary, sizeof(temporary)))
-		erase_one(dir_fd, temporary, progress);
-	note_error(progress, durable_sync_dir(dir_fd));
-	(void)close(dir_fd);
+	while (has_budget(walk) && !(rc = durable_next_name(names, &name)) && name) {
+		if (!is_remnant(walk->scope, name))
+			continue;
+		if (walk->progress)
+			erase_one(dir_fd, name, walk->progress);
+		else
+			walk->left++;
+	}
+	note_unseen(walk, rc);
+	if (walk->progress)
+		note_error(walk->progress, durable_sync_dir(dir_fd));
+	(void)closedir(names);
+}
+
+static void visit_level_keys(struct erasure_walk *walk, int level_fd)
+{
+	visit_dir(walk, level_fd, is_level_remnant);
+}
+
+static void visit_volumes(struct erasure_walk *walk, int level_fd)
+{
+	int dir_fd = durable_open_dir(level_fd, VOLUMES_DIR);
+
+	if (dir_fd >= 0) {
+		visit_dir(walk, dir_fd, is_volume_remnant);
+		(void)close(dir_fd);
+	} else if (dir_fd != -ENOENT) {
+		note_unseen(walk, dir_fd);
+	}
+}
+
+/* name: of a level's directory. One that is not there has nothing in it. */
+static void visit_level(struct erasure_walk *walk, const struct keystore *ks, const char *name,
+	void (*visit)(struct erasure_walk *walk, int level_fd))
+{
+	int levels_fd = durable_open_dir(ks->dir_fd, LEVELS_DIR);
+	int fd = levels_fd < 0 ? levels_fd : durable_open_dir(levels_fd, name);
+
+	if (levels_fd >= 0)
+		(void)close(levels_fd);
+	while (fd >= 0) {
+		visit(walk, fd);
+		int former_fd = durable_open_dir(fd, LEVEL_FORMER_DIR);
+		(void)close(fd);
+		fd = former_fd;
+	}
+	if (fd != -ENOENT)
+		note_unseen(walk, fd);
+}
+
+/* The levels' keys first: without them the others are lost already. */
+static void visit_all(struct erasure_walk *walk, const struct keystore *ks)
+{
+	char import[STORE_NAME_BYTES];
+	const char *level = walk->scope->level->name;
+
+	note_unseen(walk, durable_temporary_name(level, import, sizeof(import)));
+	visit_level(walk, ks, level, visit_level_keys);
+	visit_level(walk, ks, import, visit_level_keys);
+	visit_level(walk, ks, level, visit_volumes);
+	visit_level(walk, ks, import, visit_volumes);
 }
 
 int erasure_step(const struct keystore *ks, const struct scope *scope, unsigned budget,
 	struct erasure_progress *progress)
 {
-	if (!scope->volume && !progress->erased)
-		erase_level_key(ks, scope, progress);
-	int dir_fd = store_open_volumes_dir(ks, scope->level->name);
-	int64_t erased = dir_fd;
-	if (dir_fd >= 0) {
-		erased = visit_remnants(dir_fd, scope, budget, progress);
-		(void)close(dir_fd);
-	}
-	if (erased < 0 && erased != -ENOENT)
-		note_error(progress, (int)erased);
-	return erased > 0;
+	uint64_t before = progress->erased;
+	struct erasure_walk walk = {.scope = scope, .progress = progress, .end = before + budget};
+
+	visit_all(&walk, ks);
+	note_error(progress, walk.first_error);
+	return progress->erased > before;
 }
 
 bool erasure_try_again(struct erasure_progress *progress)
@@ -298,22 +362,14 @@ out:
 int erasure_verify(
 	const struct keystore *ks, const struct scope *scope, struct erasure_findings *findings)
 {
-	*findings = (struct erasure_findings){0};
-	int dir_fd = store_open_volumes_dir(ks, scope->level->name);
-	if (dir_fd < 0 && dir_fd != -ENOENT)
-		return dir_fd;
-	if (dir_fd >= 0) {
-		int64_t left = visit_remnants(dir_fd, scope, 0, NULL);
-		(void)close(dir_fd);
-		if (left < 0)
-			return (int)left;
-		findings->files_left = (uint64_t)left;
-	}
+	struct erasure_walk walk = {.scope = scope};
+
+	visit_all(&walk, ks);
+	*findings = (struct erasure_findings){.files_left = walk.left};
+	if (walk.first_error)
+		return walk.first_error;
 	int rc = try_key(ks, scope);
 	findings->key_opens = !rc;
-	/* A file that is there but does not open is left all the same. */
-	if (!scope->volume && rc != -ENOENT)
-		findings->files_left++;
 	return rc == -ENOMEM ? rc : 0;
 }
 

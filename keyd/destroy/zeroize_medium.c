@@ -125,9 +125,10 @@ static bool no_file(const struct walk *walk, const char *name)
 	return false;
 }
 
-static bool walk_volumes(struct walk *walk, int volumes_fd)
+/* Volumes, and the destroyed level that this one was before, which may have been another one before that. */
+static bool walk_below(struct walk *walk, int dir_fd)
 {
-	return walk_dir(walk, volumes_fd, is_level_file, NULL);
+	return walk_dir(walk, dir_fd, is_level_file, walk_below);
 }
 
 static bool walk_level(struct walk *walk, int level_fd)
@@ -137,7 +138,7 @@ static bool walk_level(struct walk *walk, int level_fd)
 
 static bool walk_below_level(struct walk *walk, int level_fd)
 {
-	return walk_dir(walk, level_fd, no_file, walk_volumes);
+	return walk_dir(walk, level_fd, no_file, walk_below);
 }
 
 /* Of every level its own key first: without it those of its volumes are lost. */

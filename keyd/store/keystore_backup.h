@@ -25,6 +25,7 @@ enum import_obstacle {
 	IMPORT_UUID_TAKEN,
 	IMPORT_PATH_TAKEN,
 	IMPORT_TOO_MANY,
+	IMPORT_NAME_IS_UUID, /* such names are not given any more, and nobody insists */
 };
 
 /*

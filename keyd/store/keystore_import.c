@@ -36,6 +36,8 @@ enum import_obstacle keystore_import_obstacle(const struct keystore *ks,
 	struct package_volume p;
 
 	*volume = NULL;
+	if (!here && !force && text_names_uuid(from->name))
+		return IMPORT_NAME_IS_UUID;
 	if (here && here->state != KEY_DESTROYED)
 		return IMPORT_LEVEL_EXISTS;
 	if (here && !force)

@@ -45,6 +45,7 @@ class Scenario:
     volumes: int = 2        # of red: 0.img, 1.img, …
     new_volume: str = None  # what the action makes
     consumer: bool = False  # one has the key of the first volume of red
+    former: bool = False    # red came back by import --force over files that were put back: before/
 
     @property
     def sanitizes(self):
@@ -71,6 +72,8 @@ SCENARIOS = [
              ("custody", "change", "--custody", "file"),
              before=(("level", "create", "gone"), ("level", "destroy", "gone", "--yes"),
                      ("level", "suspend", "red"))),
+    Scenario("level destroy, with the files of the level before", ("level", "destroy", "red", "--yes"),
+             former=True),
     # more than one step of erasing (ERASE_FILES_A_STEP)
     Scenario("level destroy, eighteen volumes", ("level", "destroy", "red", "--yes"), volumes=18),
 ]
@@ -107,11 +110,17 @@ class Sweep:
                 keyd.do(*self.words(command))
         finally:
             keyd.stop()
+        if self.scenario.former:
+            red = keyd.store / "levels" / "red"
+            shutil.copytree(red, self.home / "before")
+            shutil.move(self.home / "before", red)
         self.disk = Disk()
         self.disk.load(keyd.store)
-        self.tails = [content[-SEALED_TAIL_BYTES:]
-                      for path, content in self.disk.tree().items() if path.endswith(".key")
-                      and path != "root.key"]
+        keys = {path: content[-SEALED_TAIL_BYTES:] for path, content in self.disk.tree().items()
+                if path.endswith(".key") and path != "root.key"}
+        self.tails = list(keys.values())
+        destroyed = self.scenario.action[:2] == ("level", "destroy")
+        self.to_erase = {tail for path, tail in keys.items() if destroyed and path.startswith("levels/red/")}
 
     def record(self):
         """Does the action under strace and kills keyd: its calls up to the answer and a little on."""
@@ -225,6 +234,8 @@ class Sweep:
         self.old, self.new = self.outcome(self.disk), self.outcome(final)
         if isinstance(self.old, str) or isinstance(self.new, str) or self.old == self.new:
             raise Failed(f"without a crash: {self.old}, then {self.new}")
+        if any(left and tail in self.to_erase for left, tail in zip(self.new["sealed keys left"], self.tails)):
+            raise Failed("without a crash: a sealed key of red is left")
         self.crash_everywhere()
 
 

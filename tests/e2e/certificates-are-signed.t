@@ -21,6 +21,9 @@ refused "what is not destroyed has no certificate" 1 "has no certificate: it is 
 refused "nor has what there is not" 1 "there is no level and no volume" keyadm certificate show nothing
 keyadm volume show "$STATE/part.img" >part.txt
 uuid=$(sed -n 's/^volume  *//p' part.txt)
+for name in "$uuid" "${uuid^^}"; do
+	refused "no level gets the name of a volume: $name" 1 "form of a UUID" keyadm level create "$name"
+done
 keyadm --json level destroy gone --yes >certificate.json || die "the level is destroyed"
 keyadm --json volume destroy "$STATE/part.img" --yes >volume.json || die "the volume is destroyed"
 

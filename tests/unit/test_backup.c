@@ -15,6 +15,7 @@
 #include "keystore_backup.h"
 #include "secret.h"
 #include "scratch.h"
+#include "zeroize_medium.h"
 
 static struct keystore here, there; /* scratch/here, scratch/there */
 static uint8_t *package;
@@ -238,6 +239,97 @@ static void a_destroyed_level_comes_back_only_when_somebody_insists(void **state
 	assert_same_key("/srv/a");
 }
 
+static void erase(const struct scope *scope)
+{
+	struct erasure_progress progress = {0};
+
+	while (erasure_step(&here, scope, 1, &progress))
+		;
+	assert_int_equal(progress.first_error, 0);
+}
+
+static uint64_t key_files(const struct scope *scope)
+{
+	struct erasure_findings findings;
+
+	assert_int_equal(erasure_verify(&here, scope, &findings), 0);
+	return findings.files_left;
+}
+
+/* destroy_red() leaves the keys where they are: as if they had been put back beside the tombstone. */
+static void keys_of_the_level_that_was_before_are_erased_and_counted(void **state)
+{
+	static const char staging[] = "here/levels/red/before/before/volumes/.new-x";
+	struct level *red;
+	uint64_t left;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		destroy_red(&here, "here");
+		assert_int_equal(import_red(&here, &red), 0);
+	}
+	assert_true(is_there("here/levels/red/before/before/level.key"));
+	assert_int_equal(scratch_write(scratch_path(staging), "x", 1), 0);
+	assert_int_equal(scratch_write(scratch_path("here/levels/red/.next-level.key"), "x", 1), 0);
+	assert_int_equal(mkdir(scratch_path("here/levels/.new-red"), 0700), 0);
+	assert_int_equal(scratch_write(scratch_path("here/levels/.new-red/level.key"), "x", 1), 0);
+	assert_int_equal(zeroize_medium_left(here.dir_fd, &left), 0);
+
+	const struct scope level = {.level = red};
+	const struct scope a = {.level = red, .volume = keystore_volume(&here, "/srv/a")};
+	const struct scope b = {.level = red, .volume = keystore_volume(&here, "/srv/b")};
+	assert_int_equal(key_files(&a), 3);
+	assert_int_equal(
+		key_files(&level), 3 + 6 + 3); /* levels' keys, volumes' keys, the others */
+	erase(&a);
+	assert_int_equal(key_files(&a), 0);
+	assert_int_equal(key_files(&b), 3);
+	erase(&level);
+	assert_int_equal(key_files(&level), 0);
+	assert_int_equal(key_files(&b), 0);
+	assert_true(is_there("here/levels/red/before/certificate.json"));
+	/* root.key, two tombstones in before/ and before/before/: nothing else was left to erase. */
+	uint64_t before = left;
+	assert_int_equal(zeroize_medium_left(here.dir_fd, &left), 0);
+	assert_int_equal(before - left, 3 + 6 + 3);
+}
+
+static void zeroizing_reaches_the_level_that_was_before(void **state)
+{
+	struct erasure_progress progress = {0};
+	struct level *red;
+	uint64_t left;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		destroy_red(&here, "here");
+		assert_int_equal(import_red(&here, &red), 0);
+	}
+	while (zeroize_medium_step(here.dir_fd, 1, &progress))
+		;
+	assert_int_equal(progress.first_error, 0);
+	assert_int_equal(zeroize_medium_left(here.dir_fd, &left), 0);
+	assert_int_equal(left, 1); /* root.key */
+	assert_false(is_there("here/levels/red/before/before/level.key"));
+	assert_true(is_there("here/levels/red/before/before/certificate.json"));
+	const struct scope level = {.level = red};
+	assert_int_equal(key_files(&level), 0);
+}
+
+static void a_name_that_looks_like_a_uuid_needs_force(void **state)
+{
+	struct package_level from;
+	const struct volume *volume;
+	struct package_reader r;
+
+	(void)state;
+	open_red(&r, &from);
+	(void)strcpy(from.name, "894A2AE5-5696-406b-be31-262df2837e95");
+	assert_int_equal(
+		keystore_import_obstacle(&there, &from, r, false, &volume), IMPORT_NAME_IS_UUID);
+	assert_int_equal(keystore_import_obstacle(&there, &from, r, true, &volume), IMPORT_FREE);
+}
+
 static void a_destroyed_name_takes_no_other_key(void **state)
 {
 	struct level *red;
@@ -320,6 +412,9 @@ int main(void)
 		TEST(a_damaged_key_is_not_exported),
 		TEST(what_is_there_is_in_the_way),
 		TEST(a_destroyed_level_comes_back_only_when_somebody_insists),
+		TEST(keys_of_the_level_that_was_before_are_erased_and_counted),
+		TEST(zeroizing_reaches_the_level_that_was_before),
+		TEST(a_name_that_looks_like_a_uuid_needs_force),
 		TEST(a_destroyed_name_takes_no_other_key),
 		TEST(a_volume_that_is_there_twice_spoils_all_of_it),
 		TEST(what_a_crash_left_is_erased_at_the_next_start),
