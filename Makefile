@@ -22,7 +22,8 @@ Q := $(if $(V),,@)
 
 # ---- Sources, in the order in which data (bs_crypt) and keys (keyd) flow through them -----------
 
-PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c command_sanitize.c \
+PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c initiator.c login.c guard.c opcodes.c inquiry.c command.c cdb.c \
+	caching.c command_sanitize.c \
 	capacity.c range.c request.c request_work.c provision.c provision_map.c busy.c pool.c volume_open.c volume_key.c volume.c luks.c crypt.c \
 	$(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keysanitize.c keyconnect.c note.c \
 	report.c)
@@ -64,6 +65,8 @@ INCLUDES := -Ibs_crypt -Ikeyd $(addprefix -Ikeyd/, admin common custody destroy 
 	$(shell pkg-config --cflags p11-kit-1 2>/dev/null)
 OUT := $(BUILD)$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),/coverage)
 TGT_SRC ?= $(BUILD)/tgt
+# The last of what tgt-headers.sh puts there.
+TGT_HEADERS := $(TGT_SRC)/usr/iscsi/iscsid.h
 
 # What is counted is what is written: not optimized.
 CFLAGS   ?= $(if $(COVERAGE),-O0,-O2) -g
@@ -107,13 +110,13 @@ $(OUT)/keyadm: $(call pie,$(KEYADM_SRC) $(SHARED_SRC))
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ $(KEYADM_LIBS)
 
 # What knows tgt. Its headers are not ours to mend: -isystem keeps their warnings out.
-TGT_SRCS    := $(addprefix bs_crypt/, plugin.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c command_sanitize.c capacity.c complete.c)
+TGT_SRCS    := $(addprefix bs_crypt/, plugin.c login.c guard.c opcodes.c inquiry.c command.c cdb.c caching.c command_sanitize.c capacity.c complete.c)
 TGT_OBJECTS := $(call pic,$(TGT_SRCS))
-$(TGT_OBJECTS): TGT_CFLAGS = -isystem $(TGT_SRC)/usr \
+$(TGT_OBJECTS): TGT_CFLAGS = -isystem $(TGT_SRC)/usr -isystem $(TGT_SRC)/usr/iscsi \
 	-DBS_CRYPT_TGT_VERSION='"$(shell dpkg-query -W -f '$${source:Upstream-Version}' tgt)"'
-$(TGT_OBJECTS): | $(TGT_SRC)/version
+$(TGT_OBJECTS): | $(TGT_HEADERS)
 
-$(BUILD)/tgt/version:
+$(BUILD)/tgt/usr/iscsi/iscsid.h:
 	bash bs_crypt/tgt-headers.sh $(BUILD)/tgt
 
 $(OUT)/pic/%.o: %.c
@@ -333,8 +336,8 @@ fuzz: $(addprefix $(FUZZ_OUT)/fuzz_,$(FUZZ))
 fuzz-afl:
 	$(MAKE) FUZZ_CC=afl-clang-fast FUZZ_OUT=$(BUILD)/fuzz-afl $(addprefix $(BUILD)/fuzz-afl/fuzz_,$(FUZZ))
 
-analyze: $(TGT_SRC)/version
-	@FLAGS="-std=gnu11 -D_GNU_SOURCE $(INCLUDES) $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -isystem $(TGT_SRC)/usr \
+analyze: $(TGT_HEADERS)
+	@FLAGS="-std=gnu11 -D_GNU_SOURCE $(INCLUDES) $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) -isystem $(TGT_SRC)/usr -isystem $(TGT_SRC)/usr/iscsi \
 		-DBS_CRYPT_TGT_VERSION=\"any\"" bash tests/analyze.sh $(sort $(PLUGIN_SRC) $(SHARED_SRC) $(KEYD_SRC) $(KEYADM_SRC))
 
 # ---- Install, clean code -------------------------------------------------------------------------
@@ -361,20 +364,24 @@ install: all
 	install -D -m 644 configs/keyd.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/keyd.conf
 	install -D -m 644 configs/targets.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/targets.conf
 	for unit in $(UNITS); do install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
-		sed 's#/usr/sbin/key#$(PREFIX)/sbin/key#' $$unit > \
+		sed 's#/usr/sbin/key#$(PREFIX)/sbin/key#; s#/usr/libexec/#$(PREFIX)/libexec/#' $$unit > \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
+	install -D -m 755 configs/tgtd-targets $(DESTDIR)$(PREFIX)/libexec/tgt-crypt/tgtd-targets
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system/tgt.service.d
+	sed 's#/usr/libexec/#$(PREFIX)/libexec/#' configs/systemd/tgt.service.conf > \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/tgt.service.d/tgt-crypt.conf
 	install -D -m 644 configs/systemd/tgt-crypt.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tgt-crypt.conf
 	install -D -m 644 configs/systemd/keyd-custody.conf $(DESTDIR)$(PREFIX)/share/doc/tgt-crypt/keyd-custody.conf
 	install -D -m 644 docs/completion/keyadm.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/keyadm
 
 C_FILES  := $(wildcard bs_crypt/*.[ch] keyd/*.[ch] keyd/*/*.[ch] tests/*/*.[ch])
-SH_FILES := $(wildcard bs_crypt/*.sh tests/*.sh tests/*/*.sh tests/*/*.t tests/*/*/*.t) tests/guest/init .ci/run
+SH_FILES := $(wildcard bs_crypt/*.sh tests/*.sh tests/*/*.sh tests/*/*.t tests/*/*/*.t) tests/guest/init .ci/run configs/tgtd-targets
 
 format:
 	clang-format -i $(C_FILES)
 
-lint: $(TGT_SRC)/version
+lint: $(TGT_HEADERS)
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
 		--suppress=missingIncludeSystem -D__GNUC__ $(INCLUDES) bs_crypt keyd tests/tools tests/bench \

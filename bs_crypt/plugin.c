@@ -6,6 +6,7 @@
 #include "guard.h"
 #include "harden.h"
 #include "inquiry.h"
+#include "login.h"
 #include "opcodes.h"
 #include "pool.h"
 #include "process.h"
@@ -209,6 +210,7 @@ void register_bs_module(void)
 	registered = true;
 	opcodes_register(&crypt_template);
 	register_backingstore_template(&crypt_template);
+	login_guard();
 }
 
 static __attribute__((constructor)) void register_preloaded(void)

@@ -7,7 +7,7 @@ set -euo pipefail
 
 dir=${1:?usage: tgt-headers.sh DIR}
 version=$(dpkg-query -W -f '${Version}' tgt)
-[ "$(cat "$dir/version" 2>/dev/null || true)" = "$version" ] && exit 0
+[ "$(cat "$dir/version" 2>/dev/null || true)" = "$version" ] && [ -d "$dir/usr/iscsi" ] && exit 0
 
 rm -rf "$dir"
 mkdir -p "$dir/fetch/lists/partial"
@@ -36,8 +36,9 @@ log=$here/log
 	echo "tgt-headers: cannot get the source of tgt $version; set TGT_SRC to an unpacked one" >&2
 	exit 1
 }
-mkdir "$dir/usr"
+mkdir -p "$dir/usr/iscsi"
 cp "$here"/source/usr/*.h "$dir/usr/"
+cp "$here"/source/usr/iscsi/*.h "$dir/usr/iscsi/"
 [ -z "${KEEP_SOURCE-}" ] || mv "$here/source" "$dir/source"
 rm -rf "$here"
 echo "$version" > "$dir/version"

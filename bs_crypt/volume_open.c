@@ -16,7 +16,8 @@ static int open_store(struct volume *vol, struct volume_flags how, char *why, si
 		.discard = vol->opts.discard};
 	int rc = store_open_file(vol->path, flags, &vol->store);
 
-	if (rc == -EACCES || rc == -EROFS) {
+	/* EPERM: immutable, or for appending alone (chattr(1)). */
+	if (rc == -EACCES || rc == -EROFS || rc == -EPERM) {
 		flags.read_only = vol->read_only = true;
 		rc = store_open_file(vol->path, flags, &vol->store);
 	}

@@ -100,4 +100,24 @@ else
 	skip "a volume on a read-only file system" "mount is not permitted here"
 fi
 
+set_lun readonly=0
+lun_delete 1 1
+for flag in i a; do
+	if chattr +$flag "$STATE/lun.img" 2>/dev/null; then
+		at_exit "chattr -$flag $STATE/lun.img"
+		ok "an image that chattr has made +$flag is served" lun_add 1 1 "$STATE/lun.img" --bsopts discard=on
+		is "a write is refused" "$(answer "$(cdb 2a 00 100 1)" --out "$STATE/one")" 07/27/00
+		is "MODE SENSE says so" "$(protected_bit)" 90
+		data_is "it is read" 100 4 "$STATE/before"
+		not_ok "and cannot be made writable" set_lun readonly=0
+		lun_delete 1 1
+		chattr -$flag "$STATE/lun.img"
+		ok "without the flag it is served, too" lun_add 1 1 "$STATE/lun.img" --bsopts discard=on
+		is "and is writable" "$(answer "$(cdb 2a 00 200 1)" --out "$STATE/one")" ok
+		lun_delete 1 1
+	else
+		skip "an image that chattr has made +$flag" "the file system does not have that"
+	fi
+done
+
 done_testing

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # The systemd units leave keyd little (exposure 1.5 at most), and a systemd that is booted for the test runs keyd and
-# a level's tgtd with them, each as its own user without capabilities, and they do their work.
+# a level's tgtd with them, each as its own user without capabilities, and they do their work. What initiators write as their
+# names runs nowhere when the units end.
 . "$(dirname "$0")/../lib.sh"
 
 [ -z "${TGTD_PRELOAD-}" ] || skip_all "sanitizers want memory that is writable and executable"
@@ -21,6 +22,7 @@ cgroups=$(findmnt -n -o TARGET -t cgroup2 | head -n 1)
 	{ skip "systemd runs keyd" "no cgroup2 to give to it" && done_testing; }
 at_exit find "$cgroups/tgt-crypt-test-$$" -depth -type d -delete
 install -D -m 755 "$BUILD/tests/iscsi-io" "$STATE/root/iscsi-io"
+install -D -m 644 -t "$STATE/root/hostile" "$TESTS/hostile/names.py" "$TESTS/hostile/initiator.py"
 cp "$TESTS/systemd/probe.sh" "$STATE/probe"
 : >"$STATE/said"
 cat >"$STATE/go" <<-SCRIPT
@@ -57,6 +59,15 @@ like "tgtd went on" "$(said read-again)" '^0 '
 like "the level is destroyed" "$(said destroy)" '^0 .*1 of 1 consumers confirmed'
 like "for tgtd, too" "$(said read-destroyed)" '07/74/71'
 is "tgtd ends well" "$(said tgtd-stop)$(said tgtd-result)" "0 success"
+for name in tgt plain; do
+	like "the unit of tgtd $name starts without the plugin" "$(said $name-start)" '^0 '
+	ok "and lets in who has shell code for a name" [ "$(said $name-let-in)" -gt 20 ]
+	like "a client writes and flushes" "$(said $name-write)" '^0 '
+	unlike "there is no reload, which would run it" "$(said $name-reload)" '^0 '
+	is "tgtd $name ends well under load" "$(said $name-stop)$(said $name-result)" "0 success"
+	like "what was flushed is there" "$(said $name-data)" '^0 '
+done
+is "no initiator's name was run" "$(grep '^ran=' "$STATE/said")" "ran="
 is "keyd ends well" "$(said keyd-stop)$(said keyd-result)" "0 success"
 is "the probe came to its end" "$(said the-end)" 1
 [ $tests_failed = 0 ] || diag "$(<"$STATE/said")"

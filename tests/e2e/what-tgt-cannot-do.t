@@ -130,6 +130,19 @@ is "it is destroyed" "$(read_outcome "$(url 4 1)")" 07/74/71
 is "INQUIRY is good" "$(outcome cdb "$(url 4 1)" 120000002400 --in 36)" ok
 is "READ CAPACITY is good" "$(capacity 4)" "65536 512"
 
+limit "A dump forgets that a LUN is encrypted"
+TGT_IPC_SOCKET="$STATE/tgtd-a" tgt-admin --dump >"$STATE/dump"
+like "the dump has the LUN's path" "$(<"$STATE/dump")" "backing-store $STATE/crypt.img"
+unlike "and neither bs-type nor options" "$(<"$STATE/dump")" "bs-type|bsopts"
+sed -n '/^default-driver/p; /:t4>$/,/^<\/target>/p' "$STATE/dump" >"$STATE/dumped.conf"
+lun_delete 4 1
+TGT=g
+tgtd_ready_or_die
+TGT_IPC_SOCKET="$STATE/tgtd-g" ok "a tgtd takes it" tgt-admin -e -c "$STATE/dumped.conf"
+like "and serves the image itself" "$(io read "$(url 4 1)" 0 1 | head -c 4)" '^LUKS$'
+tgtd_stop
+TGT=a
+
 limit "Options of a LUN are in the log"
 plain_lun 1 one.img --bsopts none >/dev/null 2>&1
 tgt --op new --mode logicalunit --tid 1 --lun 2 --backing-store "$STATE/one.img" --bstype rdwr --bsopts visible-words >/dev/null
@@ -160,6 +173,30 @@ like "data where none is expected" "$(believes data_where_none_is_expected 2>/de
 limit "The first of two aborts of a command is not answered"
 is "the second is" "$(believes two_aborts_of_one_command 2>/dev/null)" "the first is not answered"
 
+limit "An initiator's names become shell commands"
+TGT=f
+# shellcheck disable=SC2154 # associative arrays
+bare_tgtd() { # without the plugin, which lets no such names in
+	TGTD_PORT[f]=$((20000 + RANDOM % 12000))
+	setsid setpriv --pdeathsig KILL env TGT_IPC_SOCKET="$STATE/tgtd-f" tgtd -f -C 0 \
+		--iscsi "portal=127.0.0.1:${TGTD_PORT[f]}" >>"$(tgtd_log)" 2>&1 &
+	TGTD_PID[f]=$!
+	tgtd_ready || { kill_pid "${TGTD_PID[f]}" && return 1; }
+}
+wait_for 60 bare_tgtd || die "tgtd starts"
+target_add 1
+mkfifo "$STATE/stay"
+timeout 60 python3 "$TESTS/hostile/names.py" stay 127.0.0.1 "${TGTD_PORT[f]}" "$(target_iqn 1)" "touch $STATE/ran" \
+	<"$STATE/stay" >"$STATE/names" 2>&1 &
+exec 7>"$STATE/stay"
+wait_for 30 grep -q '^ready' "$STATE/names"
+TGT_IPC_SOCKET="$STATE/tgtd-f" tgt-admin --update ALL -c /dev/null -f >"$STATE/out" 2>&1
+ok "tgt-admin runs one" test -e "$STATE/ran"
+exec 7>&-
+kill_pid "${TGTD_PID[f]}"
+unset "TGTD_PID[f]"
+
+TGT=c
 limit "SIGTERM does not end a tgtd that has targets"
 target_add 1
 kill -TERM "${TGTD_PID[c]}"

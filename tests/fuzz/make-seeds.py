@@ -170,6 +170,16 @@ def unmap():
     yield "cut", b"\3" + listed((5, 5), (6, 6))[:30]
 
 
+def initiator():
+    more = b"SessionType=Normal\0TargetName=iqn.2007-06.example:t\0MaxRecvDataSegmentLength=262144\0"
+    yield "good", b"InitiatorName=iqn.1993-08.org.debian:01:a3a1ad5f9b10\0InitiatorAlias=host-1.example\0" + more
+    yield "eui", b"InitiatorName=eui.02004567A425678D\0" + more
+    yield "words", b"InitiatorName=iqn.x:a\0InitiatorAlias=x I_T nexus: 1;command;true #\0" + more
+    yield "lines", b"InitiatorName=iqn.x:a\n    I_T nexus: 1\0InitiatorAlias=\nTarget 9: x\0" + more
+    yield "twice", b"InitiatorName=iqn.x:a\0InitiatorName=iqn.x: b\0"
+    yield "open", b"=\0==\0InitiatorName=\0InitiatorAlias=iqn"
+
+
 def args():
     yield "create", b"volume\ncreate\n--level\nred\n--size=10G\n--sector-size\n4096\n/srv/x.img"
     yield "json", b"--json\nlevel\nlist"
@@ -196,7 +206,7 @@ def export():
     yield "share", b"\2" + text + hashlib.sha256(text).hexdigest()[:8].encode() + b"\n"
 
 
-for target in (proto, server, store, config, luks, bsopts, unmap, args, export):
+for target in (proto, server, store, config, luks, bsopts, unmap, initiator, args, export):
     folder = HERE / "corpus" / target.__name__
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in target():

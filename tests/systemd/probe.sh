@@ -86,7 +86,48 @@ tell destroy keyadm level destroy secret --yes
 tell read-destroyed /iscsi-io read $LUN 0 1
 tell tgtd-stop systemctl stop tgtd-crypt@secret
 echo "tgtd-result=$(systemctl show -p Result --value tgtd-crypt@secret)"
+
+# Initiators whose names are shell code, at tgtds that let them in, because they have no plugin: of Debian's unit with our
+# drop-in, and of a level's. When the units end these, no name is run, and what a client has flushed is there.
+mv /usr/lib/tgt/backing-store/bs_crypt.so /tmp
+useradd --system --no-create-home tgt-plain
+install -d -m 777 /ran
+install -d -o tgt-plain /srv/plain
+printf 'PORTAL=127.0.0.1:3998\nCONTROL_PORT=8\n' >/etc/tgt/crypt/plain.env
+for name in plain tgt; do
+	runuser -u tgt-plain -- truncate -s 8M /srv/plain/$name.img
+	printf '<target iqn.2007-06.example.tgt-crypt:%s>\n  backing-store /srv/plain/%s.img\n</target>\n' $name $name \
+		>/tmp/$name.conf
+done
+mv /tmp/plain.conf /etc/tgt/crypt/plain.conf
+mv /tmp/tgt.conf /etc/tgt/conf.d/probe.conf
+attacked() { # NAME UNIT PORT
+	local url=iscsi://127.0.0.1:$3/iqn.2007-06.example.tgt-crypt:$1/1
+	tell "$1-start" systemctl start "$2"
+	mkfifo "/tmp/stay-$1"
+	python3 /hostile/names.py stay 127.0.0.1 "$3" "iqn.2007-06.example.tgt-crypt:$1" "touch /ran/$1" \
+		<"/tmp/stay-$1" >"/tmp/names-$1" &
+	exec 7>"/tmp/stay-$1"
+	for ((i = 0; i < 300; i++)); do
+		grep -q '^ready' "/tmp/names-$1" && break
+		sleep 0.1
+	done
+	echo "$1-let-in=$(grep -c '^in' "/tmp/names-$1")"
+	tell "$1-write" sh -c "/iscsi-io write $url 0 </tmp/block && /iscsi-io flush $url"
+	/iscsi-io stress "$url" --connections 2 --depth 4 --reconnect --offset 65536 --slots 64 --seconds 60 >/dev/null 2>&1 7>&- &
+	load=$!
+	tell "$1-reload" systemctl reload "$2"
+	tell "$1-stop" systemctl stop "$2"
+	echo "$1-result=$(systemctl show -p Result --value "$2")"
+	tell "$1-data" cmp -n 4096 "/srv/plain/$1.img" /tmp/block
+	kill $load
+	exec 7>&-
+}
+attacked tgt tgt 3260
+attacked plain tgtd-crypt@plain 3998
+echo "ran=$(ls /ran)"
+
 tell keyd-stop systemctl stop keyd
 echo "keyd-result=$(systemctl show -p Result --value keyd)"
 echo "the-end=1"
-journalctl --no-pager -o cat -u keyd -u 'tgtd-crypt@*' | sed 's/^/# /'
+journalctl --no-pager -o cat -u keyd -u 'tgtd-crypt@*' -u tgt | sed 's/^/# /'
