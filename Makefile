@@ -27,7 +27,7 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c initiator.c login
 	capacity.c range.c request.c request_work.c provision.c provision_map.c busy.c pool.c volume_open.c volume_key.c volume.c luks.c crypt.c \
 	$(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keysanitize.c keyconnect.c note.c \
 	report.c)
-SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c secret.c cipher.c harden.c)
+SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c page.c secret.c cipher.c harden.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c \
 	listener.c peer.c places.c session.c consumer.c holders.c revocation.c policy.c label.c suspend.c \
 	$(addprefix admin/, admin.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_resize.c admin_destroy.c \

@@ -16,13 +16,15 @@ enum {
 static int say_hello(struct proto_channel *ch, char *why, size_t n)
 {
 	struct proto_msg hello = {.type = PROTO_HELLO, .serial = 1, .hello = {.program = "tgtd"}};
-	int rc = proto_send(ch, &hello, -1, SEND_TIMEOUT_MS);
+	int rc = proto_send(ch, &hello, -1, SEND_TIMEOUT_MS), page_fd = -1;
 
 	if (!rc)
-		rc = proto_recv(ch, NULL, HELLO_TIMEOUT_MS);
+		rc = proto_recv(ch, &page_fd, HELLO_TIMEOUT_MS);
 	if (!rc && ch->msg->type != PROTO_HELLO_REPLY)
 		rc = -EPROTO;
 	if (!rc && ch->msg->reply.status != PROTO_OK) {
+		if (page_fd >= 0)
+			(void)close(page_fd);
 		(void)snprintf(why, n, "keyd: %s", ch->msg->reply.message);
 		switch (ch->msg->reply.status) {
 		case PROTO_DENIED:
@@ -33,8 +35,22 @@ static int say_hello(struct proto_channel *ch, char *why, size_t n)
 			return -EPROTO;
 		}
 	}
-	if (rc)
-		(void)snprintf(why, n, "%s", strerror(-rc));
+	if (!rc) {
+		rc = proto_channel_take_page(ch, page_fd);
+		if (rc)
+			(void)snprintf(why, n,
+				"the page that is shared with keyd cannot be mapped or locked: %s "
+				"(ulimit -l)",
+				strerror(-rc));
+		return rc;
+	}
+	if (page_fd >= 0)
+		(void)close(page_fd);
+	(void)snprintf(why, n, "%s",
+		rc == -EPROTONOSUPPORT
+			? "keyd speaks another version of the protocol: install tgt-crypt and "
+			  "tgt-keyd of one release, and restart both"
+			: strerror(-rc));
 	return rc;
 }
 

@@ -40,7 +40,8 @@ void keysession_key_gone(struct keysession_member *m)
 void keysession_go_offline(struct session *s, const char *cause)
 {
 	proto_channel_close(&s->channel);
-	s->online = false;
+	s->online = s->crowded = false;
+	memset(s->slots, 0, sizeof(s->slots));
 	s->connect_at_ms = clock_now_ms();
 	for (struct keysession_member *m = s->members; m; m = m->next) {
 		m->serial = m->restore = 0;
@@ -88,18 +89,69 @@ static uint32_t next_serial(struct session *s)
 	return s->last_serial;
 }
 
-int keysession_send_attach(struct session *s, struct keysession_member *m)
+/* The slot whose ATTACH has this serial; 0: a free one. NULL: none. */
+static uint32_t *find_slot(struct session *s, uint32_t serial)
 {
-	struct proto_msg msg = {.type = PROTO_ATTACH};
+	for (size_t i = 0; i < ATTACH_WINDOW; i++) {
+		if (s->slots[i] == serial)
+			return &s->slots[i];
+	}
+	return NULL;
+}
 
-	msg.serial = m->serial = next_serial(s);
-	m->attach_due = false;
-	m->retry_at_ms = 0;
+/* The member stays due when there is no room for its message. */
+static int send_attach(struct session *s, struct keysession_member *m, uint32_t *slot)
+{
+	struct proto_msg msg = {.type = PROTO_ATTACH, .serial = next_serial(s)};
+
+	msg.attach.key_at = (uint32_t)(slot - s->slots) * PAGE_SLOT_BYTES;
 	(void)snprintf(msg.attach.uuid, sizeof(msg.attach.uuid), "%s", volume_uuid(m->vol));
 	(void)snprintf(
 		msg.attach.level, sizeof(msg.attach.level), "%s", volume_opts(m->vol)->level);
 	(void)snprintf(msg.attach.path, sizeof(msg.attach.path), "%s", volume_path(m->vol));
-	return keysession_tell_scrub(s) ?: send_message(s, &msg);
+	int rc = keysession_tell_scrub(s);
+	if (rc)
+		return rc;
+	rc = proto_send(&s->channel, &msg, -1, 0);
+	if (rc == -ETIMEDOUT) {
+		s->crowded = true;
+		return rc;
+	}
+	if (rc) {
+		keysession_go_offline(s, strerror(-rc));
+		return rc;
+	}
+	*slot = m->serial = msg.serial;
+	m->attach_due = false;
+	m->retry_at_ms = 0;
+	return 0;
+}
+
+/* False: the others have to wait. */
+static bool attach_those(struct session *s, bool holding)
+{
+	for (struct keysession_member *m = s->members; m; m = m->next) {
+		if (!m->attach_due || m->serial || m->holding != holding)
+			continue;
+		uint32_t *slot = find_slot(s, 0);
+		if (!slot || send_attach(s, m, slot))
+			return false;
+	}
+	return true;
+}
+
+void keysession_attach_due(struct session *s)
+{
+	int64_t now = clock_now_ms();
+
+	s->crowded = false;
+	for (struct keysession_member *m = s->members; m; m = m->next) {
+		if (m->retry_at_ms && now >= m->retry_at_ms)
+			m->attach_due = true;
+	}
+	/* So that a connection that breaks again and again has given each its key in the end. */
+	if (s->online && attach_those(s, false))
+		(void)attach_those(s, true);
 }
 
 int keysession_send_detach(struct session *s, const struct volume *vol)
@@ -206,17 +258,34 @@ static int apply_answer(struct keysession_member *m, const struct proto_attach_r
 	return rc;
 }
 
+/* keyd has taken the key back before it was read: this process was silent for longer than a revocation waits. */
+static bool was_taken_back(const struct proto_attach_reply *reply)
+{
+	static const uint8_t none[CIPHER_KEY_MAX];
+
+	return reply->key_bytes && !memcmp(reply->key, none, reply->key_bytes);
+}
+
 /* Caller holds s->lock. */
 static void on_attach_reply(struct session *s, const struct proto_msg *msg)
 {
 	struct keysession_member *m = s->members;
+	uint32_t *slot = msg->serial ? find_slot(s, msg->serial) : NULL;
 	char why[PROTO_MESSAGE_BYTES] = "";
 
+	if (!slot)
+		return; /* never asked for */
+	*slot = 0;
 	while (m && m->serial != msg->serial)
 		m = m->next;
-	if (!m || !msg->serial)
+	if (!m)
 		return; /* the volume was closed meanwhile */
 	m->serial = 0;
+	if (was_taken_back(&msg->attach_reply)) {
+		keysession_header_applied(m, -EAGAIN);
+		m->attach_due = true;
+		return;
+	}
 	int rc = apply_answer(m, &msg->attach_reply, why, sizeof(why));
 	keysession_header_applied(m, rc);
 	if (keysession_header_reread(m, rc))

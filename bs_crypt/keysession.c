@@ -88,17 +88,6 @@ static void try_connect(struct session *s)
 }
 
 /* Caller holds s->lock. */
-static void attach_due_members(struct session *s, int64_t now)
-{
-	for (struct keysession_member *m = s->members; m && s->online; m = m->next) {
-		if (m->retry_at_ms && now >= m->retry_at_ms)
-			m->attach_due = true;
-		if (m->attach_due && !m->serial)
-			(void)keysession_send_attach(s, m);
-	}
-}
-
-/* Caller holds s->lock. */
 static void keep_alive(struct session *s, int64_t now)
 {
 	if (!s->online)
@@ -144,7 +133,8 @@ static void sleep_until_news(struct session *s)
 {
 	struct pollfd fds[2] = {
 		{.fd = s->wake_fd, .events = POLLIN},
-		{.fd = s->online ? s->channel.fd : -1, .events = POLLIN},
+		{.fd = s->online ? s->channel.fd : -1,
+			.events = (short)(POLLIN | (s->crowded ? POLLOUT : 0))},
 	};
 	int timeout_ms = sleep_ms(s, clock_now_ms());
 	uint64_t count;
@@ -170,8 +160,7 @@ static void *run_session(void *arg)
 		keysession_receive(s);
 		keysession_sanitize_due(s, clock_now_ms());
 		keysession_settle(s);
-		attach_due_members(
-			s, clock_now_ms()); /* after what was received, which makes some due */
+		keysession_attach_due(s); /* after what was received, which makes some due */
 		keep_alive(s, clock_now_ms());
 		expire_grace(s, clock_now_ms());
 		if (!s->stop)

@@ -14,6 +14,12 @@
 
 struct header_job;
 
+/*
+ * How many ATTACH may be without their answers: few enough to leave room in the socket's buffer for what must not wait,
+ * REVOKE_ACK above all. Each has a slot of the page for its key.
+ */
+enum { ATTACH_WINDOW = 16 };
+
 struct keysession_member {
 	struct keysession_member *next;
 	struct session *session;
@@ -59,7 +65,9 @@ struct session {
 	bool online;
 	bool scrub_told; /* over this connection */
 	struct proto_channel channel;
-	int passed_fd; /* that came with the message; -1: none, or taken */
+	int passed_fd;                 /* that came with the message; -1: none, or taken */
+	uint32_t slots[ATTACH_WINDOW]; /* serial of the ATTACH that has it; 0: free */
+	bool crowded; /* no room in the socket's buffer: the next ATTACH waits for it */
 	uint32_t last_serial;
 	int64_t connect_at_ms;
 	int busy_tries; /* in vain, since the last connection */
@@ -112,10 +120,15 @@ int keysession_header_fd(const struct keysession_member *m);
 /* That reply was applied, with this outcome: the header is written, if the key was taken, or dropped. */
 void keysession_header_applied(struct keysession_member *m, int rc);
 
-/* After any error of these seven the session is offline. */
+/*
+ * Sends an ATTACH for each member that is due, those without a key first, as many as the window and the socket's buffer
+ * allow. The others stay due.
+ */
+void keysession_attach_due(struct session *s);
+
+/* After any error of these six the session is offline. */
 int keysession_tell_grows(struct session *s);
 int keysession_tell_scrub(struct session *s);
-int keysession_send_attach(struct session *s, struct keysession_member *m);
 int keysession_send_detach(struct session *s, const struct volume *vol);
 int keysession_send_ping(struct session *s);
 int keysession_send_sanitize(struct session *s, struct keysession_member *m);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "holders.h"
@@ -74,6 +75,12 @@ bool consumer_holds_volume(const struct consumer *consumer, const struct volume 
 	return false;
 }
 
+void consumer_forget_held(struct consumer *consumer)
+{
+	consumer->held_count = 0;
+	memset(consumer->slots, 0, sizeof(consumer->slots));
+}
+
 void consumer_note_revoke(struct consumer *consumer, const struct scope *scope, uint32_t serial)
 {
 	for (size_t i = 0; i < consumer->held_count; i++) {
@@ -82,10 +89,23 @@ void consumer_note_revoke(struct consumer *consumer, const struct scope *scope, 
 	}
 }
 
+void consumer_wipe_slots(struct consumer *consumer, const struct scope *scope)
+{
+	for (size_t i = 0; i < PAGE_SLOTS; i++) {
+		const struct held in_slot = {.volume = consumer->slots[i]};
+		if (!in_slot.volume || !in_scope(&in_slot, scope))
+			continue;
+		consumer->slots[i] = NULL;
+		if (consumer->session.page)
+			secret_wipe(consumer->session.page + i * PAGE_SLOT_BYTES, PAGE_SLOT_BYTES);
+	}
+}
+
 void consumer_drop_held(struct consumer *consumer, const struct scope *scope)
 {
 	size_t kept = 0;
 
+	consumer_wipe_slots(consumer, scope);
 	for (size_t i = 0; i < consumer->held_count; i++) {
 		if (!in_scope(&consumer->held[i], scope))
 			consumer->held[kept++] = consumer->held[i];
@@ -125,8 +145,32 @@ static void inherit(struct keyd *keyd, struct consumer *consumer)
 		}
 		revocation_replace(keyd, former, consumer);
 		former->held_count = 0;
+		if (!consumer->listed) { /* the consumer owns it */
+			consumer->listed = former->listed;
+			consumer->listed_count = former->listed_count;
+			former->listed = NULL;
+		}
 		former->session.ending = true;
 	}
+}
+
+/* HELLO_REPLY with the page. False: the session is ending. */
+static bool welcome(struct keyd *keyd, struct consumer *consumer, uint32_t serial)
+{
+	const struct proto_msg msg = {.type = PROTO_HELLO_REPLY, .serial = serial};
+	struct session *session = &consumer->session;
+
+	int fd = session_new_page(session);
+	if (fd < 0) {
+		(void)session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_FAILED,
+			"keyd has no memory for a shared page, or may not lock it: raise its "
+			"LimitMEMLOCK");
+		session->ending = true;
+		return false;
+	}
+	bool sent = session_send(keyd, session, &msg, fd);
+	(void)close(fd);
+	return sent;
 }
 
 static void on_hello(struct keyd *keyd, struct consumer *consumer)
@@ -163,7 +207,7 @@ static void on_hello(struct keyd *keyd, struct consumer *consumer)
 	inherit(keyd, consumer);
 	keyd_log_peer(keyd, LOG_LEVEL_INFO, "%s pid %d uid %u connected", consumer->program,
 		(int)session->peer.pid, (unsigned)session->peer.uid);
-	if (session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_OK, "%s", ""))
+	if (welcome(keyd, consumer, serial))
 		revocation_on_hello(keyd, consumer);
 }
 
@@ -195,6 +239,8 @@ static enum proto_status check_attach(struct attach *a)
 		return refuse(a, PROTO_UNINITIALIZED, "no key store yet: keyadm init");
 	if (!text_is_uuid(a->request.uuid))
 		return refuse(a, PROTO_INVALID, "not a UUID");
+	if (a->request.key_at % PAGE_SLOT_BYTES || a->request.key_at >= PAGE_BYTES)
+		return refuse(a, PROTO_INVALID, "key_at is no slot of the page");
 	a->volume = keystore_volume(&keyd->store, a->request.uuid);
 	if (!a->volume)
 		return refuse(a, PROTO_NOT_FOUND, "keyd knows no volume with this UUID");
@@ -272,7 +318,7 @@ static enum proto_status release_key(struct attach *a, struct proto_attach_reply
 			"the key is damaged: put its file back from a backup and restart keyd");
 	if (!rc)
 		rc = consumer_add_held(a->consumer, a->volume, true);
-	if (!rc && a->consumer->held_count != held_before)
+	if (!rc && !holders_lists(a->consumer, a->volume))
 		rc = holders_save(a->keyd);
 	if (!rc)
 		rc = audit_attach(a, PROTO_OK);
@@ -280,6 +326,8 @@ static enum proto_status release_key(struct attach *a, struct proto_attach_reply
 		rc = sanitize_send_header(a->keyd, a->consumer, a->volume, reply->key, a->serial);
 	if (!rc) {
 		reply->key_bytes = (uint32_t)a->volume->cipher->key_bytes;
+		reply->key_at = a->request.key_at;
+		a->consumer->slots[a->request.key_at / PAGE_SLOT_BYTES] = a->volume;
 		return PROTO_OK;
 	}
 	if (a->consumer->held_count != held_before)
@@ -348,6 +396,9 @@ static void drop_revoked(const struct keyd *keyd, struct consumer *consumer, uin
 		if (consumer->held[i].revoked_by != serial || state == KEY_ACTIVE ||
 			state == KEY_DAMAGED || revocation_under_way(keyd, volume))
 			consumer->held[kept++] = consumer->held[i];
+		else
+			consumer_wipe_slots(consumer, &(struct scope){.level = volume->level,
+							      .volume = consumer->held[i].volume});
 	}
 	consumer->held_count = kept;
 }
@@ -436,11 +487,12 @@ static void on_garbage(struct keyd *keyd, struct session *session, int error)
 {
 	const struct consumer *consumer = (const struct consumer *)session;
 
-	if (!consumer->greeted)
+	if (error == -EPROTONOSUPPORT)
+		session_refuse_version(keyd, session, PROTO_HELLO_REPLY,
+			"install tgt-crypt and tgt-keyd of one release, then restart this tgtd");
+	else if (!consumer->greeted)
 		(void)session_reply(keyd, session, PROTO_HELLO_REPLY, 0, PROTO_INVALID,
-			"keyd speaks protocol version %d: use the tgt-crypt and tgt-keyd of one "
-			"release",
-			PROTO_VERSION);
+			"that is no message of this protocol");
 	keyd_log_peer(keyd, LOG_LEVEL_WARNING, "pid %d uid %u sent no message of this protocol: %s",
 		(int)session->peer.pid, (unsigned)session->peer.uid, strerror(-error));
 }
@@ -453,6 +505,7 @@ static bool on_closed(struct keyd *keyd, struct session *session)
 		keyd_log_peer(keyd, LOG_LEVEL_INFO, "%s pid %d uid %u disconnected",
 			consumer->program, (int)session->peer.pid, (unsigned)session->peer.uid);
 	consumer->greeted = false;
+	memset(consumer->slots, 0, sizeof(consumer->slots)); /* the page has gone */
 	sanitize_on_close(keyd, consumer);
 	if (!peer_is_alive(&session->peer)) {
 		revocation_on_exit(keyd, consumer);
@@ -460,6 +513,11 @@ static bool on_closed(struct keyd *keyd, struct session *session)
 	}
 	bool killed = revocation_on_close(keyd, consumer);
 	return killed || consumer->held_count > 0;
+}
+
+static void on_writable(struct keyd *keyd, struct session *session)
+{
+	session_flush(keyd, session);
 }
 
 static bool is_idle(const struct session *session)
@@ -478,6 +536,7 @@ static void consumer_free(struct session *session)
 
 	peer_clear(&session->peer);
 	free(consumer->held);
+	free(consumer->listed);
 	free(consumer);
 }
 
@@ -485,6 +544,8 @@ const struct session_kind consumer_kind = {
 	.name = "keyd.sock",
 	.on_message = on_message,
 	.on_garbage = on_garbage,
+	.queues = true,
+	.on_writable = on_writable,
 	.on_closed = on_closed,
 	.is_idle = is_idle,
 	.on_exit = on_exit_of_process,

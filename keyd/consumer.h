@@ -30,6 +30,9 @@ struct consumer {
 	bool grows;        /* its volumes can become larger while they are open */
 	struct held *held; /* owned */
 	size_t held_count;
+	char (*listed)[PROTO_UUID_BYTES]; /* owned: what the file of holders.h has for it */
+	size_t listed_count;
+	struct volume *slots[PAGE_SLOTS]; /* of held, whose key was put there last; NULL: none */
 };
 
 extern const struct session_kind consumer_kind;
@@ -49,10 +52,16 @@ bool consumer_holds(const struct consumer *consumer, const struct scope *scope);
 
 bool consumer_holds_volume(const struct consumer *consumer, const struct volume *volume);
 
+/* Its volumes are about to be forgotten. */
+void consumer_forget_held(struct consumer *consumer);
+
 /* A REVOKE of the scope with this serial goes to the consumer. */
 void consumer_note_revoke(struct consumer *consumer, const struct scope *scope, uint32_t serial);
 
-/* The keys of the scope were wiped in the process. */
+/* Wipes the keys of the scope in the page, those that the consumer has not taken. */
+void consumer_wipe_slots(struct consumer *consumer, const struct scope *scope);
+
+/* The keys of the scope were wiped in the process; they are in the page, too. */
 void consumer_drop_held(struct consumer *consumer, const struct scope *scope);
 
 #endif

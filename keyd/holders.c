@@ -57,7 +57,31 @@ static struct json_object *table_json(const struct keyd *keyd)
 	return NULL;
 }
 
-int holders_save(const struct keyd *keyd)
+/* What is in the table now. Without memory for that it is written anew next time. */
+static void note_listed(struct consumer *consumer)
+{
+	char(*listed)[PROTO_UUID_BYTES] =
+		reallocarray(consumer->listed, consumer->held_count + 1, sizeof(*listed));
+
+	consumer->listed_count = 0;
+	if (!listed)
+		return;
+	consumer->listed = listed; /* the consumer owns it */
+	for (size_t i = 0; i < consumer->held_count; i++)
+		memcpy(listed[consumer->listed_count++], consumer->held[i].volume->uuid,
+			sizeof(*listed));
+}
+
+bool holders_lists(const struct consumer *consumer, const struct volume *volume)
+{
+	for (size_t i = 0; i < consumer->listed_count; i++) {
+		if (!strcmp(consumer->listed[i], volume->uuid))
+			return true;
+	}
+	return false;
+}
+
+int holders_save(struct keyd *keyd)
 {
 	struct json_object *json = table_json(keyd);
 	const char *text =
@@ -67,6 +91,11 @@ int holders_save(const struct keyd *keyd)
 	if (text)
 		rc = durable_write(keyd->store.dir_fd, HOLDERS_FILE, text, strlen(text));
 	json_object_put(json);
+	for (size_t i = 0; !rc && i < keyd->session_count; i++) {
+		struct consumer *consumer = consumer_of(keyd->sessions[i]);
+		if (consumer)
+			note_listed(consumer);
+	}
 	return rc;
 }
 

@@ -12,7 +12,13 @@
 #define HOLDERS_FILE "holders"
 
 /* Writes the table of all consumers that may hold keys. 0 or -errno: then no key must leave. */
-int holders_save(const struct keyd *keyd) __attribute__((warn_unused_result));
+int holders_save(struct keyd *keyd) __attribute__((warn_unused_result));
+
+/*
+ * Whether the table on the medium has the volume for this process: from the last time that it was written. It may list
+ * more than the process holds, so a level that is resumed is not written anew for each of its volumes.
+ */
+bool holders_lists(const struct consumer *consumer, const struct volume *volume);
 
 /*
  * Puts the processes of the last run that still exist into the table of sessions, as consumers whose

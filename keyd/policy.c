@@ -60,6 +60,7 @@ static const struct {
 	{PROTO_LEDGER, AUDITOR | SECURITY},
 	{PROTO_VOUCH, SECURITY},
 	{PROTO_VOLUME_RESIZE, SECURITY | STORAGE},
+	{PROTO_PAGE, SECURITY},
 };
 
 static const struct destroy_rules rules_unsaid = {.approval = -1, .delay_s = -1, .sanitize = -1};

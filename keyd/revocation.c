@@ -275,8 +275,11 @@ static void end(struct keyd *keyd, struct revocation **link)
 	*link = rev->next;
 	rev->next = NULL;
 	for (size_t i = 0; i < rev->target_count; i++) {
-		if (!rev->targets[i].answered)
-			answer(&rev->targets[i], CERTIFICATE_UNACKNOWLEDGED, 0);
+		if (rev->targets[i].answered)
+			continue;
+		if (rev->type == PROTO_REVOKE) /* keys that it never took it gets no more */
+			consumer_wipe_slots(rev->targets[i].consumer, &rev->scope);
+		answer(&rev->targets[i], CERTIFICATE_UNACKNOWLEDGED, 0);
 	}
 	rev->done(keyd, rev);
 }

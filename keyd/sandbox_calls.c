@@ -90,6 +90,7 @@ static const int allowed[] = {
 	SCMP_SYS(fchmodat),
 	SCMP_SYS(utimensat),
 	SCMP_SYS(memfd_create),
+	SCMP_SYS(memfd_secret),
 	/* memory; what may be executed is below */
 	SCMP_SYS(brk),
 	SCMP_SYS(munmap),

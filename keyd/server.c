@@ -71,9 +71,7 @@ static void reap(struct keyd *keyd)
 		struct session *session = keyd->sessions[i];
 		bool stays = !session->ending;
 		if (session->ending && session->fd >= 0) {
-			(void)close(session->fd);
-			session->fd = -1;
-			session->deadline_ms = 0;
+			session_close(session);
 			session->ending = false;
 			stays = session->kind->on_closed(keyd, session);
 		}
@@ -165,9 +163,7 @@ static short events_of(const struct session *session)
 {
 	if (session->fd < 0)
 		return POLLIN; /* of the pidfd: pidfd_open(2) */
-	if (session->wants_to_send)
-		return POLLOUT;
-	return session->busy ? 0 : POLLIN;
+	return (short)((session->wants_to_send ? POLLOUT : 0) | (session->busy ? 0 : POLLIN));
 }
 
 static size_t fill_polls(const struct server *server, struct pollfd *polls, int64_t now_ms)
@@ -291,9 +287,7 @@ static void stop(struct keyd *keyd)
 	pending_forget_all(keyd);
 	for (size_t i = 0; i < keyd->session_count; i++) {
 		struct session *session = keyd->sessions[i];
-		if (session->fd >= 0)
-			(void)close(session->fd);
-		session->fd = -1;
+		session_close(session);
 		session->kind->free(session);
 	}
 	keyd->session_count = 0;

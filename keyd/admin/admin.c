@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "admin.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ static const struct {
 	{PROTO_INIT_PASSPHRASE, request_init},
 	{PROTO_UNLOCK, request_unlock},
 	{PROTO_CUSTODY_CHANGE, request_custody_change},
+	{PROTO_PAGE, request_page},
 	{PROTO_STATUS, request_status},
 	{PROTO_LEVEL_CREATE, request_level_create},
 	{PROTO_LEVEL_LIST, request_level_list},
@@ -227,9 +229,12 @@ static void on_garbage(struct keyd *keyd, struct session *session, int error)
 {
 	keyd_log_peer(keyd, LOG_LEVEL_WARNING, "pid %d uid %u sent no message of this protocol: %s",
 		(int)session->peer.pid, (unsigned)session->peer.uid, strerror(-error));
-	(void)session_reply(keyd, session, PROTO_REPLY, 0, PROTO_INVALID,
-		"keyd speaks protocol version %d: use the keyadm of the same release",
-		PROTO_VERSION);
+	if (error == -EPROTONOSUPPORT)
+		session_refuse_version(
+			keyd, session, PROTO_REPLY, "use the keyadm of keyd's own release");
+	else
+		(void)session_reply(keyd, session, PROTO_REPLY, 0, PROTO_INVALID,
+			"that is no message of this protocol");
 }
 
 static void on_writable(struct keyd *keyd, struct session *session)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "inventory.h"
 #include "log.h"
@@ -81,6 +82,21 @@ void request_audit_failure(struct request *r, const char *event, const char *lev
 						  .result = "failed"}))
 		log_error(
 			"%s failed (%s), and the audit log does not say so", event, strerror(-rc));
+}
+
+void request_page(struct request *r)
+{
+	const struct proto_msg msg = {.type = PROTO_PAGE, .serial = r->msg.serial};
+
+	int fd = session_new_page(&r->admin->session);
+	if (fd < 0) {
+		request_answer(r, PROTO_FAILED, NULL,
+			"keyd has no memory for a shared page, or may not lock it: raise its "
+			"LimitMEMLOCK");
+		return;
+	}
+	(void)session_send(r->keyd, &r->admin->session, &msg, fd);
+	(void)close(fd);
 }
 
 void request_status(struct request *r)

@@ -35,6 +35,7 @@ void request_audit_failure(struct request *r, const char *event, const char *lev
 	const struct volume *volume, int rc);
 
 void request_status(struct request *r);
+void request_page(struct request *r);
 
 /* admin_records.c */
 void request_audit(struct request *r);

@@ -242,6 +242,11 @@ void request_volume_key(struct request *r)
 	struct volume *volume = request_find_volume(r, r->msg.volume_id.id);
 	if (!volume || request_volume_is_unfit(r, volume))
 		return;
+	if (!r->admin->session.page) {
+		request_answer(
+			r, PROTO_INVALID, NULL, "a key needs a shared page: ask for PAGE first");
+		return;
+	}
 
 	struct proto_msg *msg = r->keyd->io.msg; /* secret memory */
 	*msg = (struct proto_msg){.type = PROTO_KEY, .serial = r->msg.serial};

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "page.h"
 #include "proto.h"
 #include "secret.h"
 
@@ -62,10 +63,25 @@ int proto_channel_open(struct proto_channel *ch, int fd)
 	return 0;
 }
 
+int proto_channel_take_page(struct proto_channel *ch, int fd)
+{
+	uint8_t *page = fd >= 0 ? page_map(fd) : NULL;
+	int rc = page ? 0 : fd >= 0 ? -errno : -EINVAL;
+
+	if (fd >= 0)
+		(void)close(fd);
+	if (page) {
+		page_free(ch->page);
+		ch->page = page;
+	}
+	return rc;
+}
+
 void proto_channel_close(struct proto_channel *ch)
 {
 	if (ch->fd >= 0)
 		(void)close(ch->fd);
+	page_free(ch->page);
 	secret_free(ch->msg);
 	secret_free(ch->wire);
 	*ch = (struct proto_channel){.fd = -1};
@@ -149,23 +165,39 @@ static int send_until(int fd, const struct msghdr *mh, int64_t deadline_ms)
 	}
 }
 
-int proto_send(struct proto_channel *ch, const struct proto_msg *msg, int pass_fd, int timeout_ms)
+ssize_t proto_pack(struct proto_channel *ch, const struct proto_msg *msg)
 {
-	int64_t deadline_ms = deadline_after(timeout_ms);
-	union control control;
-	int err;
+	const struct proto_secret secret = proto_secret_of((struct proto_msg *)(uintptr_t)msg);
 
 	ssize_t len = proto_encode(msg, ch->wire, PROTO_WIRE_BYTES_MAX);
-	if (len < 0) {
-		err = (int)len;
-		goto out;
-	}
-	struct iovec iov = {ch->wire, (size_t)len};
+	if (len < 0 || !secret.len_bytes)
+		return len;
+	if (!ch->page)
+		return -EINVAL;
+	page_put(ch->page, secret.at, secret.bytes, secret.len_bytes);
+	return len;
+}
+
+int proto_send_record(int fd, const void *record, size_t len, int pass_fd, int timeout_ms)
+{
+	struct iovec iov = {(void *)(uintptr_t)record, len};
 	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+	union control control;
+
 	if (pass_fd >= 0)
 		attach_fd(&mh, &control, pass_fd);
-	err = send_until(ch->fd, &mh, deadline_ms);
-out:
+	return send_until(fd, &mh, deadline_after(timeout_ms));
+}
+
+int proto_send(struct proto_channel *ch, const struct proto_msg *msg, int pass_fd, int timeout_ms)
+{
+	const struct proto_secret secret = proto_secret_of((struct proto_msg *)(uintptr_t)msg);
+	ssize_t len = proto_pack(ch, msg);
+
+	int err = len < 0 ? (int)len
+			  : proto_send_record(ch->fd, ch->wire, (size_t)len, pass_fd, timeout_ms);
+	if (err && len >= 0 && secret.len_bytes)
+		secret_wipe(ch->page + secret.at, secret.len_bytes);
 	secret_wipe(ch->wire, PROTO_WIRE_BYTES_MAX);
 	return err;
 }
@@ -216,6 +248,21 @@ static ssize_t recv_until(
 	}
 }
 
+/* The one copy of what the peer may still change. */
+static int take_secret(struct proto_channel *ch)
+{
+	const struct proto_secret secret = proto_secret_of(ch->msg);
+
+	if (!secret.len_bytes)
+		return 0;
+	if (!ch->page) {
+		memset(ch->msg, 0, sizeof(*ch->msg));
+		return -EBADMSG;
+	}
+	page_take(ch->page, secret.at, secret.bytes, secret.len_bytes);
+	return 0;
+}
+
 int proto_recv(struct proto_channel *ch, int *passed_fd, int timeout_ms)
 {
 	struct iovec iov = {ch->wire, PROTO_WIRE_BYTES_MAX};
@@ -237,6 +284,10 @@ int proto_recv(struct proto_channel *ch, int *passed_fd, int timeout_ms)
 		err = -EBADMSG;
 	if (!err)
 		err = proto_decode(ch->wire, (size_t)len, ch->msg);
+	if (err == -EPROTONOSUPPORT)
+		ch->peer_version = proto_version_of(ch->wire);
+	if (!err)
+		err = take_secret(ch);
 	secret_wipe(ch->wire, PROTO_WIRE_BYTES_MAX);
 	if (!err && passed_fd) {
 		*passed_fd = fd;

@@ -20,11 +20,20 @@ struct field {
 	size_t count_at; /* of FIELD_BYTES: its u32 in struct proto_msg */
 };
 
+/* What crosses in the page: its place in struct proto_msg, and how long it may be. */
+struct secret_field {
+	size_t at;
+	size_t bytes_max;
+	size_t count_at; /* of its two u32, which are fields */
+	size_t place_at;
+};
+
 struct message {
 	uint16_t type;
 	const char *name;
 	const struct field *fields; /* in wire order */
 	size_t field_count;
+	const struct secret_field *secret; /* NULL: none */
 };
 
 #define SIZE_OF(member) sizeof(((struct proto_msg *)0)->member)
@@ -46,10 +55,16 @@ struct message {
 			offsetof(struct proto_msg, count)                                          \
 	}
 
+#define SECRET(member, count, place)                                                               \
+	{                                                                                          \
+		offsetof(struct proto_msg, member), SIZE_OF(member),                               \
+			offsetof(struct proto_msg, count), offsetof(struct proto_msg, place)       \
+	}
+
 static const struct field hello[] = {STRING(hello.program)};
 static const struct field reply[] = {U32(reply.status), STRING(reply.message)};
 static const struct field attach[] = {
-	STRING(attach.uuid), STRING(attach.level), STRING(attach.path)};
+	STRING(attach.uuid), STRING(attach.level), STRING(attach.path), U32(attach.key_at)};
 static const struct field attach_reply[] = {
 	U32(attach_reply.status),
 	U32(attach_reply.sector_bytes),
@@ -60,8 +75,10 @@ static const struct field attach_reply[] = {
 	STRING(attach_reply.cipher),
 	STRING(attach_reply.message),
 	U32(attach_reply.key_bytes),
-	BYTES(attach_reply.key, attach_reply.key_bytes),
+	U32(attach_reply.key_at),
 };
+static const struct secret_field attach_reply_secret =
+	SECRET(attach_reply.key, attach_reply.key_bytes, attach_reply.key_at);
 static const struct field volume[] = {STRING(volume.uuid)};
 static const struct field revoke[] = {
 	U32(revoke.reason), STRING(revoke.level), STRING(revoke.uuid)};
@@ -75,13 +92,17 @@ static const struct field init[] = {STRING(init.custody)};
 static const struct field init_passphrase[] = {
 	STRING(init_passphrase.custody),
 	U32(init_passphrase.passphrase.len_bytes),
-	BYTES(init_passphrase.passphrase.bytes, init_passphrase.passphrase.len_bytes),
+	U32(init_passphrase.passphrase.at),
 };
+static const struct secret_field init_passphrase_secret = SECRET(init_passphrase.passphrase.bytes,
+	init_passphrase.passphrase.len_bytes, init_passphrase.passphrase.at);
 static const struct field progress[] = {U32(progress.done), U32(progress.total)};
 static const struct field unlock[] = {
 	U32(unlock.passphrase.len_bytes),
-	BYTES(unlock.passphrase.bytes, unlock.passphrase.len_bytes),
+	U32(unlock.passphrase.at),
 };
+static const struct secret_field unlock_secret =
+	SECRET(unlock.passphrase.bytes, unlock.passphrase.len_bytes, unlock.passphrase.at);
 static const struct field level[] = {STRING(level.level)};
 static const struct field volume_create[] = {
 	U64(volume_create.size_bytes),
@@ -108,38 +129,49 @@ static const struct field export[] = {
 	U32(export.threshold),
 	U32(export.shares),
 	U32(export.passphrase.len_bytes),
-	BYTES(export.passphrase.bytes, export.passphrase.len_bytes),
+	U32(export.passphrase.at),
 };
+static const struct secret_field export_secret =
+	SECRET(export.passphrase.bytes, export.passphrase.len_bytes, export.passphrase.at);
 static const struct field import[] = {
 	STRING(import.level),
 	U32(import.force),
 	U32(import.passphrase.len_bytes),
-	BYTES(import.passphrase.bytes, import.passphrase.len_bytes),
+	U32(import.passphrase.at),
 };
+static const struct secret_field import_secret =
+	SECRET(import.passphrase.bytes, import.passphrase.len_bytes, import.passphrase.at);
 static const struct field export_id[] = {STRING(export_id.id)};
 static const struct field exported[] = {U64(exported.file_bytes), STRING(exported.id)};
 static const struct field upload[] = {
 	U32(upload.total_bytes),
 	U32(upload.offset_bytes),
 	U32(upload.len),
-	BYTES(upload.bytes, upload.len),
+	U32(upload.at),
 };
-static const struct field key[] = {U32(key.key_bytes), BYTES(key.key, key.key_bytes)};
+static const struct secret_field upload_secret = SECRET(upload.bytes, upload.len, upload.at);
+static const struct field key[] = {U32(key.key_bytes), U32(key.key_at)};
+static const struct secret_field key_secret = SECRET(key.key, key.key_bytes, key.key_at);
 
 #define MESSAGE(type, fields)                                                                      \
 	{                                                                                          \
-		PROTO_##type, #type, fields, sizeof(fields) / sizeof((fields)[0])                  \
+		PROTO_##type, #type, fields, sizeof(fields) / sizeof((fields)[0]), NULL            \
+	}
+#define MESSAGE_SECRET(type, fields)                                                               \
+	{                                                                                          \
+		PROTO_##type, #type, fields, sizeof(fields) / sizeof((fields)[0]),                 \
+			&fields##_secret                                                           \
 	}
 #define MESSAGE_BARE(type)                                                                         \
 	{                                                                                          \
-		PROTO_##type, #type, NULL, 0                                                       \
+		PROTO_##type, #type, NULL, 0, NULL                                                 \
 	}
 
 static const struct message messages[] = {
 	MESSAGE(HELLO, hello),
 	MESSAGE(HELLO_REPLY, reply),
 	MESSAGE(ATTACH, attach),
-	MESSAGE(ATTACH_REPLY, attach_reply),
+	MESSAGE_SECRET(ATTACH_REPLY, attach_reply),
 	MESSAGE(DETACH, volume),
 	MESSAGE(REVOKE, revoke),
 	MESSAGE(REVOKE_ACK, revoke_ack),
@@ -169,28 +201,29 @@ static const struct message messages[] = {
 	MESSAGE(VOLUME_DESTROY, volume_id),
 	MESSAGE_BARE(AUDIT),
 	MESSAGE_BARE(AUDIT_VERIFY),
-	MESSAGE(UNLOCK, unlock),
-	MESSAGE(INIT_PASSPHRASE, init_passphrase),
+	MESSAGE_SECRET(UNLOCK, unlock),
+	MESSAGE_SECRET(INIT_PASSPHRASE, init_passphrase),
 	MESSAGE(CERTIFICATE, certificate),
 	MESSAGE(AUDIT_VERIFY_HEAD, audit_head),
-	MESSAGE(CUSTODY_CHANGE, init_passphrase),
+	MESSAGE_SECRET(CUSTODY_CHANGE, init_passphrase),
 	MESSAGE(DESTROY_EMERGENCY, emergency),
 	MESSAGE_BARE(REQUEST_LIST),
 	MESSAGE(REQUEST_APPROVE, request),
 	MESSAGE(REQUEST_CANCEL, request),
 	MESSAGE_BARE(ZEROIZE),
-	MESSAGE(EXPORT, export),
-	MESSAGE(IMPORT, import),
+	MESSAGE_SECRET(EXPORT, export),
+	MESSAGE_SECRET(IMPORT, import),
 	MESSAGE_BARE(LEDGER),
 	MESSAGE(VOUCH, export_id),
 	MESSAGE(VOLUME_RESIZE, volume_resize),
 	MESSAGE(REPLY, reply),
 	MESSAGE(TEXT, text),
 	MESSAGE(VOLUME_HEADER, volume_header),
-	MESSAGE(KEY, key),
+	MESSAGE_SECRET(KEY, key),
 	MESSAGE(PROGRESS, progress),
+	MESSAGE_BARE(PAGE),
 	MESSAGE(EXPORTED, exported),
-	MESSAGE(UPLOAD, upload),
+	MESSAGE_SECRET(UPLOAD, upload),
 };
 
 static const char *const status_names[] = {
@@ -351,6 +384,35 @@ static int decode_field(const uint8_t *from, const struct field *f, struct proto
 	return -EBADMSG;
 }
 
+static struct proto_secret secret_of(const struct message *m, struct proto_msg *msg)
+{
+	struct proto_secret secret = {.bytes = NULL};
+
+	if (m && m->secret) {
+		secret.bytes = (uint8_t *)msg + m->secret->at;
+		memcpy(&secret.len_bytes, (uint8_t *)msg + m->secret->count_at, sizeof(uint32_t));
+		memcpy(&secret.at, (uint8_t *)msg + m->secret->place_at, sizeof(uint32_t));
+	}
+	return secret;
+}
+
+/* It is in its field, and in the page; what is empty has no place. */
+static bool secret_fits(const struct message *m, const struct proto_msg *msg)
+{
+	if (!m->secret)
+		return true;
+	const struct proto_secret secret = secret_of(m, (struct proto_msg *)(uintptr_t)msg);
+	if (!secret.len_bytes)
+		return !secret.at;
+	return secret.len_bytes <= m->secret->bytes_max &&
+	       secret.at <= PAGE_BYTES - secret.len_bytes;
+}
+
+struct proto_secret proto_secret_of(struct proto_msg *msg)
+{
+	return secret_of(find_message(msg->type), msg);
+}
+
 ssize_t proto_encode(const struct proto_msg *msg, uint8_t *wire, size_t cap)
 {
 	const struct message *m = find_message(msg->type);
@@ -359,6 +421,8 @@ ssize_t proto_encode(const struct proto_msg *msg, uint8_t *wire, size_t cap)
 	size_t len = message_wire_bytes(m);
 	if (len > cap)
 		return -EMSGSIZE;
+	if (!secret_fits(m, msg))
+		return -EINVAL;
 
 	put_u32(wire, PROTO_MAGIC);
 	put_u16(wire + 4, PROTO_VERSION);
@@ -397,15 +461,27 @@ int proto_decode(const uint8_t *wire, size_t len, struct proto_msg *msg)
 	if (err)
 		return err;
 	const uint8_t *from = wire + PROTO_HEADER_BYTES;
-	for (size_t i = 0; i < m->field_count; i++) {
+	for (size_t i = 0; i < m->field_count && !err; i++) {
 		err = decode_field(from, &m->fields[i], msg);
-		if (err) {
-			memset(msg, 0, sizeof(*msg));
-			return err;
-		}
 		from += m->fields[i].bytes;
+	}
+	if (!err && !secret_fits(m, msg))
+		err = -EBADMSG;
+	if (err) {
+		memset(msg, 0, sizeof(*msg));
+		return err;
 	}
 	msg->type = m->type;
 	msg->serial = get_u32(wire + 12);
 	return 0;
+}
+
+uint16_t proto_version_of(const uint8_t *wire)
+{
+	return get_u16(wire + 4);
+}
+
+void proto_set_version(uint8_t *wire, uint16_t version)
+{
+	put_u16(wire + 4, version);
 }

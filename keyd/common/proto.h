@@ -4,7 +4,8 @@
  *
  * One SOCK_SEQPACKET record is one message: a 16-byte header, then the fields of its type, all
  * little-endian, no padding, always of the one length that belongs to the type. Strings fill their
- * field with NUL to its end and are NUL-terminated in it.
+ * field with NUL to its end and are NUL-terminated in it. Secrets are in no record: their bytes cross
+ * in the connection's shared page (page.h), and the message says how many there are and where.
  */
 #ifndef KEYD_PROTO_H
 #define KEYD_PROTO_H
@@ -15,10 +16,11 @@
 
 #include "channel.h"
 #include "cipher.h"
+#include "page.h"
 
 enum {
 	PROTO_MAGIC = 0x43544754, /* "TGTC" on the wire */
-	PROTO_VERSION = 1,
+	PROTO_VERSION = 2,
 	PROTO_HEADER_BYTES = 16, /* magic u32, version u16, type u16, length u32, serial u32 */
 	PROTO_LEVEL_BYTES =
 		64,            /* level name: 1 to 63 of [A-Za-z0-9._-], not starting with . or - */
@@ -39,7 +41,7 @@ enum {
 enum proto_type {
 	/* keyd.sock. c: consumer (a tgtd) to keyd. k: keyd to consumer. */
 	PROTO_HELLO = 1,    /* c  first message of a connection */
-	PROTO_HELLO_REPLY,  /* k */
+	PROTO_HELLO_REPLY,  /* k  ok: carries the connection's shared page */
 	PROTO_ATTACH,       /* c  asks for a volume's key and says that it will hold it */
 	PROTO_ATTACH_REPLY, /* k  same serial */
 	PROTO_DETACH,       /* c  the volume's key is wiped; no reply */
@@ -97,6 +99,7 @@ enum proto_type {
 	PROTO_VOLUME_HEADER, /* k  carries a memfd with the LUKS2 header to write */
 	PROTO_KEY,           /* k  a volume key for disaster recovery */
 	PROTO_PROGRESS = 70, /* k  how far a long request is */
+	PROTO_PAGE = 71,     /* a  asks for the connection's shared page; k  carries it */
 	PROTO_EXPORTED = 68, /* k  carries a memfd with the export's file */
 
 	PROTO_UPLOAD = 80, /* a  a chunk of what EXPORT or IMPORT needs; answered by REPLY */
@@ -140,6 +143,7 @@ struct proto_attach {
 	char uuid[PROTO_UUID_BYTES];
 	char level[PROTO_LEVEL_BYTES]; /* assertion; empty: none */
 	char path[PROTO_PATH_BYTES];   /* where the consumer found the volume; for the audit log */
+	uint32_t key_at; /* where in the page the key is to be: a multiple of PAGE_SLOT_BYTES */
 };
 
 struct proto_attach_reply {
@@ -152,7 +156,8 @@ struct proto_attach_reply {
 	char cipher[PROTO_CIPHER_BYTES];
 	char message[PROTO_MESSAGE_BYTES];
 	uint32_t key_bytes;
-	uint8_t key[CIPHER_KEY_MAX];
+	uint32_t key_at;
+	uint8_t key[CIPHER_KEY_MAX]; /* not on the wire: in the page */
 };
 
 struct proto_volume { /* DETACH */
@@ -187,7 +192,8 @@ struct proto_revoke_ack {
 
 struct proto_passphrase {   /* in secret memory, and wiped as soon as it was used */
 	uint32_t len_bytes; /* 0: none */
-	uint8_t bytes[PROTO_PASSPHRASE_BYTES];
+	uint32_t at;
+	uint8_t bytes[PROTO_PASSPHRASE_BYTES]; /* not on the wire: in the page */
 };
 
 struct proto_init {
@@ -260,7 +266,8 @@ struct proto_text {
 
 struct proto_key {
 	uint32_t key_bytes;
-	uint8_t key[CIPHER_KEY_MAX];
+	uint32_t key_at;
+	uint8_t key[CIPHER_KEY_MAX]; /* not on the wire: in the page */
 };
 
 struct proto_export {
@@ -289,7 +296,8 @@ struct proto_upload {
 	uint32_t total_bytes;  /* of all chunks; the same in each */
 	uint32_t offset_bytes; /* of this one; 0 starts a new upload */
 	uint32_t len;
-	uint8_t bytes[PROTO_TEXT_BYTES]; /* the first len count; may be keys */
+	uint32_t at;
+	uint8_t bytes[PROTO_TEXT_BYTES]; /* may be keys; not on the wire: in the page */
 };
 
 struct proto_msg {
@@ -332,6 +340,19 @@ struct proto_msg {
 /* Length on the wire, header included, of messages of this type; 0 for an unknown type. */
 size_t proto_wire_bytes(uint16_t type);
 
+/* What of a message crosses in the shared page. */
+struct proto_secret {
+	uint8_t *bytes; /* in the message */
+	uint32_t len_bytes;
+	uint32_t at; /* in the page, where it fits */
+};
+
+/*
+ * The secret of msg, which proto_encode() or proto_decode() has accepted; len_bytes 0: it has none, or
+ * an empty one.
+ */
+struct proto_secret proto_secret_of(struct proto_msg *msg);
+
 /* For logs: "ATTACH"; "unknown" for an unknown type. Static storage. */
 const char *proto_type_name(uint16_t type);
 
@@ -339,9 +360,9 @@ const char *proto_type_name(uint16_t type);
 const char *proto_status_name(uint32_t status);
 
 /*
- * Writes msg to wire. Returns the length, or -EINVAL (unknown type, unterminated string, a count
- * above its field) or -EMSGSIZE (cap too small). What lies in msg after a string's end or after the
- * counted bytes of a field stays here: zeros go out in its place.
+ * Writes msg to wire, without its secret. Returns the length, or -EINVAL (unknown type, unterminated string, a
+ * count above its field, a secret outside the page) or -EMSGSIZE (cap too small). What lies in msg after a string's
+ * end or after the counted bytes of a field stays here: zeros go out in its place.
  */
 ssize_t proto_encode(const struct proto_msg *msg, uint8_t *wire, size_t cap)
 	__attribute__((warn_unused_result));
@@ -349,10 +370,17 @@ ssize_t proto_encode(const struct proto_msg *msg, uint8_t *wire, size_t cap)
 /*
  * Reads the whole record wire[0..len) into msg, which is wholly overwritten. Returns 0 or
  * -EBADMSG (not our magic, unknown type, wrong length for the type, unterminated string, bytes
- * after a string's end or after the counted bytes of a field, a count above its field),
- * -EPROTONOSUPPORT (another version). A refused record leaves msg zeroed.
+ * after a string's end or after the counted bytes of a field, a count above its field, a secret outside
+ * the page), -EPROTONOSUPPORT (another version). A refused record leaves msg zeroed; the secret of
+ * another is zeros.
  */
 int proto_decode(const uint8_t *wire, size_t len, struct proto_msg *msg)
 	__attribute__((warn_unused_result));
+
+/* The version in a record that proto_decode() has refused for it, or proto_encode() has made. */
+uint16_t proto_version_of(const uint8_t *wire);
+
+/* Puts another version into a record that proto_encode() has made: for a refusal that its reader understands. */
+void proto_set_version(uint8_t *wire, uint16_t version);
 
 #endif

@@ -327,7 +327,7 @@ int zeroize_leave(struct keyd *keyd)
 		struct consumer *consumer = consumer_of(keyd->sessions[i]);
 		/* Levels and volumes are about to be forgotten. */
 		if (consumer)
-			consumer->held_count = 0;
+			consumer_forget_held(consumer);
 		else
 			keystore_volume_discard(&((struct admin *)keyd->sessions[i])->draft);
 	}

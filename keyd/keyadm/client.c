@@ -119,6 +119,7 @@ static int collect(struct client *c, int64_t deadline_ms)
 		case PROTO_VOLUME_HEADER:
 		case PROTO_KEY:
 		case PROTO_EXPORTED:
+		case PROTO_PAGE:
 			return 0;
 		case PROTO_TEXT:
 			err = append_text(c, &msg->text);
@@ -131,14 +132,44 @@ static int collect(struct client *c, int64_t deadline_ms)
 	}
 }
 
+/* What crosses in the page: a request's secret, or the key that answers it. */
+static bool needs_page(struct proto_msg *request)
+{
+	return proto_secret_of(request).len_bytes || request->type == PROTO_VOLUME_KEY;
+}
+
+/* 0 with the page; *refused, and 0: keyd's answer is a refusal, in c->channel.msg. */
+static int get_page(struct client *c, bool *refused)
+{
+	const struct proto_msg request = {.type = PROTO_PAGE, .serial = ++c->serial};
+
+	int err = proto_send(&c->channel, &request, -1, CLIENT_ANSWER_MS);
+	if (!err || err == -EPIPE)
+		err = collect(c, clock_now_ms() + CLIENT_ANSWER_MS);
+	if (err)
+		return err;
+	*refused = c->channel.msg->type == PROTO_REPLY;
+	if (*refused)
+		return 0;
+	if (c->channel.msg->type != PROTO_PAGE)
+		return -EBADMSG;
+	err = proto_channel_take_page(&c->channel, c->fd);
+	c->fd = -1;
+	return err == -EINVAL ? -EBADMSG : err;
+}
+
 int client_request(struct client *c, struct proto_msg *request)
 {
+	bool refused = false;
 	int64_t deadline_ms = clock_now_ms() + CLIENT_ANSWER_MS;
 
 	c->text_len = 0;
 	c->text[0] = '\0';
+	int err = needs_page(request) && !c->channel.page ? get_page(c, &refused) : 0;
+	if (err || refused)
+		return err;
 	request->serial = ++c->serial;
-	int err = proto_send(&c->channel, request, -1, CLIENT_ANSWER_MS);
+	err = proto_send(&c->channel, request, -1, CLIENT_ANSWER_MS);
 	if (err && err != -EPIPE) /* -EPIPE: keyd may have said why before it hung up */
 		return err;
 	return collect(c, deadline_ms);

@@ -37,7 +37,7 @@ void client_close(struct client *c);
 /*
  * Sends request (its serial is set here) and collects the answer up to its first message that is no
  * TEXT: REPLY, VOLUME_HEADER, KEY or EXPORTED, to be found in c->channel.msg. The caller wipes that after a
- * KEY. 0, -ETIMEDOUT, -EPIPE (keyd went away), -EINTR (*c->stop), -EBADMSG, -EPROTONOSUPPORT, -EFBIG,
+ * KEY. A request with a secret, or for a key, is preceded by one for the shared page. 0, -ETIMEDOUT, -EPIPE (keyd went away), -EINTR (*c->stop), -EBADMSG, -EPROTONOSUPPORT, -EFBIG,
  * -ENOMEM: after any of these the connection is of no more use.
  */
 int client_request(struct client *c, struct proto_msg *request) __attribute__((warn_unused_result));

@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def send(keyd, kind, serial, body=b""):
-    keyd.send(HEADER.pack(b"TGTC", 1, kind, HEADER.size + len(body), serial) + body)
+    keyd.send(HEADER.pack(b"TGTC", 2, kind, HEADER.size + len(body), serial) + body)
 
 
 def receive(keyd):
@@ -43,7 +43,7 @@ def main():
         keyd.connect(sys.argv[1])
         send(keyd, HELLO, 1, struct.pack("16s", b"consumer"))
         expect(keyd, HELLO_REPLY)
-        send(keyd, ATTACH, 2, struct.pack("40s64s4096s", sys.argv[2].encode(), b"", b"/nowhere"))
+        send(keyd, ATTACH, 2, struct.pack("<40s64s4096sI", sys.argv[2].encode(), b"", b"/nowhere", 0))
         expect(keyd, ATTACH_REPLY)
         print("attached", flush=True)
         asking = [sys.stdin]

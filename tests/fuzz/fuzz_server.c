@@ -30,7 +30,7 @@ enum { PEERS = 4, ROUNDS_MAX = 64 };
 
 static struct keyd keyd;
 static struct server server;
-static int clients[PEERS];
+static struct proto_channel clients[PEERS]; /* their messages and wires are made once */
 
 /* In place of the real one, which takes 50 ms: what is in the header is fuzz_luks.c's matter. */
 int luks_format(const struct luks_format *fmt, const uint8_t *key, int *header_fd,
@@ -62,10 +62,17 @@ static void connect_one(size_t i)
 	size_t before = keyd.session_count;
 
 	FUZZ_ASSERT(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds));
-	clients[i] = fds[1];
+	clients[i].fd = fds[1];
 	add_session(&server, fds[0], i < PEERS / 2 ? new_consumer : new_admin);
 	if (keyd.session_count > before) /* tgtds are processes of their own */
 		keyd.sessions[before]->peer.start_time += i;
+}
+
+static void disconnect(size_t i)
+{
+	(void)close(clients[i].fd);
+	page_free(clients[i].page);
+	clients[i].page = NULL;
 }
 
 static const char *choose(struct input *in)
@@ -92,6 +99,13 @@ static void fill(struct proto_msg *msg, struct input *in)
 		CHOOSE(msg->attach.uuid);
 		CHOOSE(msg->attach.level);
 		CHOOSE(msg->attach.path);
+		msg->attach.key_at = take(in) * (uint32_t)PAGE_SLOT_BYTES;
+		break;
+	case PROTO_UPLOAD:
+		msg->upload.total_bytes = take(in);
+		msg->upload.offset_bytes = take(in);
+		msg->upload.len = take(in);
+		msg->upload.at = msg->upload.len ? take(in) : 0;
 		break;
 	case PROTO_VOLUME_CREATE:
 		msg->volume_create.size_bytes = (uint64_t)take(in) << (take(in) % 60);
@@ -130,7 +144,6 @@ static void fill(struct proto_msg *msg, struct input *in)
 static void send_message(size_t who, struct input *in)
 {
 	static struct proto_msg msg;
-	static uint8_t wire[PROTO_WIRE_BYTES_MAX];
 
 	memset(&msg, 0, sizeof(msg));
 	msg.type = take(in);
@@ -143,9 +156,8 @@ static void send_message(size_t who, struct input *in)
 			return;
 	}
 	fill(&msg, in);
-	ssize_t len = proto_encode(&msg, wire, sizeof(wire));
-	if (len > 0)
-		(void)send(clients[who], wire, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (proto_send(&clients[who], &msg, -1, 0))
+		return; /* no page, no room, or nobody there */
 }
 
 static void send_raw(size_t who, struct input *in)
@@ -155,25 +167,38 @@ static void send_raw(size_t who, struct input *in)
 	len |= (size_t)take(in) << 8;
 	if (len > in->len)
 		len = in->len;
-	(void)send(clients[who], in->data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)send(clients[who].fd, in->data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	in->data += len;
 	in->len -= len;
 }
 
-/* A peer's own reading: every message is whole, and no key is in one that says no. */
+static bool is_zero(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (bytes[i])
+			return false;
+	}
+	return true;
+}
+
+/* A peer's own reading: every message is whole, no key is in one that says no, and none is left at the end. */
 static void drain(size_t who)
 {
-	static uint8_t wire[PROTO_WIRE_BYTES_MAX];
-	static struct proto_msg msg;
-	static const uint8_t none[CIPHER_KEY_MAX];
-	ssize_t len;
+	struct proto_channel *ch = &clients[who];
+	int rc, fd;
 
-	while ((len = recv(clients[who], wire, sizeof(wire), MSG_DONTWAIT)) > 0) {
-		FUZZ_ASSERT(!proto_decode(wire, (size_t)len, &msg));
-		if (msg.type == PROTO_ATTACH_REPLY && msg.attach_reply.status != PROTO_OK)
-			FUZZ_ASSERT(!memcmp(msg.attach_reply.key, none, sizeof(none)));
-		FUZZ_ASSERT(msg.type != PROTO_KEY || who >= PEERS / 2);
+	while (!(rc = proto_recv(ch, &fd, 0))) {
+		const struct proto_msg *msg = ch->msg;
+		if (msg->type == PROTO_ATTACH_REPLY && msg->attach_reply.status != PROTO_OK)
+			FUZZ_ASSERT(is_zero(msg->attach_reply.key, CIPHER_KEY_MAX));
+		FUZZ_ASSERT(msg->type != PROTO_KEY || who >= PEERS / 2);
+		if (msg->type == PROTO_PAGE || (msg->type == PROTO_HELLO_REPLY && fd >= 0))
+			FUZZ_ASSERT(!proto_channel_take_page(ch, fd));
+		else if (fd >= 0)
+			(void)close(fd);
 	}
+	FUZZ_ASSERT(rc == -EAGAIN || rc == -EPIPE || rc == -EPROTONOSUPPORT);
+	FUZZ_ASSERT(rc != -EPIPE || !ch->page || is_zero(ch->page, PAGE_BYTES));
 }
 
 /* Rounds of the loop until there is nothing to do but wait. */
@@ -217,7 +242,7 @@ static void step(struct input *in)
 		let_time_pass();
 		break;
 	default:
-		(void)close(clients[who]);
+		disconnect(who);
 		connect_one(who);
 		break;
 	}
@@ -239,15 +264,18 @@ static void start(void)
 	FUZZ_ASSERT(!keystore_open(&keyd.store, lab_get()->dir, NULL));
 	FUZZ_ASSERT(!audit_log_open(&keyd.audit, keyd.store.dir_fd, NULL) &&
 		    !serverkeys_begin(&keyd) && !holders_load(&keyd));
-	for (size_t i = 0; i < PEERS; i++)
+	for (size_t i = 0; i < PEERS; i++) {
+		if (!clients[i].msg)
+			FUZZ_ASSERT(!proto_channel_open(&clients[i], -1));
 		connect_one(i);
+	}
 }
 
 static void end(void)
 {
 	stop(&keyd);
 	for (size_t i = 0; i < PEERS; i++)
-		(void)close(clients[i]);
+		disconnect(i);
 	audit_log_close(&keyd.audit);
 	keystore_close(&keyd.store);
 	config_clear(&keyd.config);

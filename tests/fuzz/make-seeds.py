@@ -20,21 +20,21 @@ UUID = b"11111111-2222-4333-8444-555555555555"
  VOLUME_COMMIT, VOLUME_LIST, VOLUME_SHOW, VOLUME_KEY, VOLUME_DESTROY, AUDIT, AUDIT_VERIFY, UNLOCK,
  INIT_PASSPHRASE) = range(32, 50)
 REPLY, TEXT, VOLUME_HEADER, KEY = range(64, 68)
-VOLUME_RESIZE = 90
+PAGE, UPLOAD, VOLUME_RESIZE = 71, 80, 90
 
 
 def message(kind, layout="", *fields):
     body = struct.pack("<" + layout, *fields)
-    return struct.pack("<4sHHII", b"TGTC", 1, kind, 16 + len(body), 7) + body
+    return struct.pack("<4sHHII", b"TGTC", 2, kind, 16 + len(body), 7) + body
 
 
 def proto():
     level, path = b"red", b"/srv/luns/red.img"
     yield "hello", message(HELLO, "16s", b"tgtd")
     yield "hello-reply", message(HELLO_REPLY, "I512s", 1, b"no")
-    yield "attach", message(ATTACH, "40s64s4096s", UUID, level, path)
-    yield "attach-reply", message(ATTACH_REPLY, "IIQQ40s64s32s512sI64s", 0, 4096, 1 << 24, 1 << 30, UUID, level,
-                                  b"aes-cbc-essiv:sha256", b"", 32, bytes(range(32)))
+    yield "attach", message(ATTACH, "40s64s4096sI", UUID, level, path, 64)
+    yield "attach-reply", message(ATTACH_REPLY, "IIQQ40s64s32s512sII", 0, 4096, 1 << 24, 1 << 30, UUID, level,
+                                  b"aes-cbc-essiv:sha256", b"", 32, 64)
     yield "detach", message(DETACH, "40s", UUID)
     yield "revoke", message(REVOKE, "I64s40s", 2, level, b"")
     yield "revoke-ack", message(REVOKE_ACK, "I", 3)
@@ -44,8 +44,8 @@ def proto():
     yield "header", message(HEADER, "QI40s", 1 << 24, 1, UUID)
     yield "header-written", message(HEADER_WRITTEN, "I40s", 1, UUID)
     yield "init", message(INIT, "16s", b"file")
-    yield "init-passphrase", message(INIT_PASSPHRASE, "16sI512s", b"passphrase", 4, b"word")
-    yield "unlock", message(UNLOCK, "I512s", 4, b"word")
+    yield "init-passphrase", message(INIT_PASSPHRASE, "16sII", b"passphrase", 4, 0)
+    yield "unlock", message(UNLOCK, "II", 4, 0)
     yield "status", message(STATUS)
     yield "level-create", message(LEVEL_CREATE, "64s", level)
     yield "volume-create", message(VOLUME_CREATE, "QI64s32s4096s", 1 << 30, 512, level, b"aes-xts-plain64", path)
@@ -54,7 +54,9 @@ def proto():
     yield "reply", message(REPLY, "I512s", 0, b"done")
     yield "text", message(TEXT, "I4096s", 2, b"{}")
     yield "volume-header", message(VOLUME_HEADER, "Q40s", 1 << 24, UUID)
-    yield "key", message(KEY, "I64s", 64, bytes(range(64)))
+    yield "key", message(KEY, "II", 64, 4032)
+    yield "upload", message(UPLOAD, "IIII", 3, 0, 3, 4093)
+    yield "page", message(PAGE)
 
 
 # Words of fuzz_server.c's choose().
@@ -79,7 +81,7 @@ def again(who):
 
 
 def server():
-    hello, attach = say(TGTD, HELLO, RED), say(TGTD, ATTACH, VOLUME, RED, RED_PATH)
+    hello, attach = say(TGTD, HELLO, RED), say(TGTD, ATTACH, VOLUME, RED, RED_PATH, 3)
     create = say(ADMIN, VOLUME_CREATE, 1, 20, 0, RED, ESSIV, NEW_PATH)
     yield "attach", hello + attach + say(TGTD, PING, 0) + say(TGTD, DETACH, VOLUME)
     yield "destroy", (hello + attach + say(ADMIN, LEVEL_DESTROY, RED) + say(TGTD, REVOKE_ACK, 1) + WAIT
@@ -103,7 +105,8 @@ def server():
     yield "create-left", create + again(ADMIN) + create
     yield "look", b"".join(say(ADMIN, kind, RED) for kind in (STATUS, LEVEL_LIST, LEVEL_SHOW, VOLUME_LIST, AUDIT,
                                                               AUDIT_VERIFY)) + say(ADMIN, VOLUME_SHOW, BLUE_PATH)
-    yield "key", say(ADMIN, VOLUME_KEY, VOLUME) + say(TGTD, VOLUME_KEY, VOLUME)
+    yield "key", say(ADMIN, PAGE, 0) + say(ADMIN, VOLUME_KEY, VOLUME) + say(TGTD, VOLUME_KEY, VOLUME)
+    yield "upload", say(ADMIN, PAGE, 0) + say(ADMIN, UPLOAD, 9, 0, 5, 7) + say(ADMIN, UPLOAD, 9, 5, 4, 0) + again(ADMIN)
     yield "init", say(ADMIN, INIT, FILE) + say(ADMIN, INIT, PASSPHRASE)
     yield "wrong", raw(TGTD, b"TGTC") + raw(ADMIN, message(STATUS)[:-1]) + raw(ADMIN2, b"") + raw(TGTD2, bytes(9000))
     yield "swapped", say(TGTD, STATUS, 0) + say(ADMIN, HELLO, RED) + say(ADMIN2, ATTACH, VOLUME, RED, RED_PATH)

@@ -21,7 +21,7 @@ keyd = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def send(kind, serial, body=b""):
-    keyd.send(HEADER.pack(b"TGTC", 1, kind, HEADER.size + len(body), serial) + body)
+    keyd.send(HEADER.pack(b"TGTC", 2, kind, HEADER.size + len(body), serial) + body)
 
 
 def on_message(wire):
@@ -37,7 +37,7 @@ def on_message(wire):
 
 def on_command(words):
     if words[0] == "attach":
-        send(ATTACH, 7, struct.pack("<40s64s4096s", words[1].encode(), b"", b"/dev/null"))
+        send(ATTACH, 7, struct.pack("<40s64s4096sI", words[1].encode(), b"", b"/dev/null", 0))
     elif words[0] == "sanitize":
         send(SANITIZE, 8, struct.pack("<40s256s", words[1].encode(), b"scripted"))
     elif words[0] == "written":

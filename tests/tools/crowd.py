@@ -11,7 +11,7 @@ import struct
 import sys
 import time
 
-hello = struct.pack("<4sHHII16s", b"TGTC", 1, 1, 32, 1, b"crowd")
+hello = struct.pack("<4sHHII16s", b"TGTC", 2, 1, 32, 1, b"crowd")
 SAYINGS = [
     None, None, None, None,  # idle
     hello[:9],
@@ -20,7 +20,7 @@ SAYINGS = [
     os.urandom(64),
     hello + bytes(9000),
     struct.pack("<4sHHII", b"TGTC", 9, 1, 16, 1),
-    struct.pack("<4sHHII", b"TGTC", 1, 33, 16, 1),  # a whole one: STATUS
+    struct.pack("<4sHHII", b"TGTC", 2, 33, 16, 1),  # a whole one: STATUS
 ]
 
 

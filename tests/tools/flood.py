@@ -16,10 +16,10 @@ PR_SET_PDEATHSIG = 1
 
 
 def message(kind, body=b""):
-    return struct.pack("<4sHHII", b"TGTC", 1, kind, 16 + len(body), 1) + body
+    return struct.pack("<4sHHII", b"TGTC", 2, kind, 16 + len(body), 1) + body
 
 
-attach = message(ATTACH, struct.pack("<40s64s4096s", b"00000000-0000-4000-8000-000000000000", b"", b"/none"))
+attach = message(ATTACH, struct.pack("<40s64s4096sI", b"00000000-0000-4000-8000-000000000000", b"", b"/none", 0))
 
 
 def be_one(path, first, further, tell):

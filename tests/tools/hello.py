@@ -13,7 +13,7 @@ import sys
 
 HELLO, HELLO_REPLY, OK = 1, 2, 0
 PR_SET_PDEATHSIG = 1
-message = struct.pack("<4sHHII16s", b"TGTC", 1, HELLO, 32, 1, b"silent")
+message = struct.pack("<4sHHII16s", b"TGTC", 2, HELLO, 32, 1, b"silent")
 
 
 def is_welcome(consumer):

@@ -26,7 +26,7 @@ enum { ROUNDS_MAX = 4096, STATES_BYTES = 4096 };
 
 struct keyd small_keyd;
 static struct server server;
-static int clients[SMALL_PEERS];
+static struct proto_channel clients[SMALL_PEERS];
 static bool silence;
 static int answer_status;
 static char answer_said[PROTO_MESSAGE_BYTES];
@@ -67,7 +67,7 @@ static int connect_one(enum small_peer who)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds))
 		return -errno;
-	clients[who] = fds[1];
+	clients[who].fd = fds[1];
 	add_session(&server, fds[0], who == SMALL_TGTD ? new_consumer : new_admin);
 	if (small_keyd.session_count == before)
 		return -ENOMEM;
@@ -115,7 +115,7 @@ int small_keyd_start(void)
 	small_keyd.store = (struct keystore){.dir_fd = -1, .lock_fd = -1};
 	small_keyd.io = (struct proto_channel){.fd = -1};
 	for (int who = 0; who < SMALL_PEERS; who++)
-		clients[who] = -1;
+		clients[who] = (struct proto_channel){.fd = -1};
 	int rc = config_init(&small_keyd.config, 0);
 	if (rc)
 		return rc;
@@ -139,20 +139,22 @@ int small_keyd_start(void)
 void small_keyd_end(void)
 {
 	stop(&small_keyd);
-	for (int who = 0; who < SMALL_PEERS; who++) {
-		if (clients[who] >= 0)
-			(void)close(clients[who]);
-	}
+	for (int who = 0; who < SMALL_PEERS; who++)
+		proto_channel_close(&clients[who]);
 	close_all();
+}
+
+static void open_client(enum small_peer who)
+{
+	if (!clients[who].msg && proto_channel_open(&clients[who], clients[who].fd))
+		abort();
 }
 
 static void send_as(enum small_peer who, const struct proto_msg *msg)
 {
-	static uint8_t wire[PROTO_WIRE_BYTES_MAX];
-
-	ssize_t len = proto_encode(msg, wire, sizeof(wire));
-	if (len > 0)
-		(void)send(clients[who], wire, (size_t)len, MSG_NOSIGNAL);
+	open_client(who);
+	if (proto_send(&clients[who], msg, -1, 0))
+		return; /* keyd has gone, or gave no page: there is no answer */
 }
 
 /* As a tgtd and a keyadm do it. */
@@ -177,6 +179,7 @@ static void on_answer(enum small_peer who, const struct proto_msg *msg)
 		answer_status = (int)msg->attach_reply.status;
 		break;
 	case PROTO_VOLUME_HEADER:
+	case PROTO_PAGE:
 		answer_status = PROTO_OK;
 		break;
 	default:
@@ -186,15 +189,21 @@ static void on_answer(enum small_peer who, const struct proto_msg *msg)
 
 static void drain(enum small_peer who)
 {
-	static uint8_t wire[PROTO_WIRE_BYTES_MAX];
-	static struct proto_msg msg;
-	ssize_t len;
+	struct proto_channel *ch = &clients[who];
+	int rc, fd;
 
-	while ((len = recv(clients[who], wire, sizeof(wire), MSG_DONTWAIT)) > 0) {
-		if (proto_decode(wire, (size_t)len, &msg))
+	open_client(who);
+	while (!(rc = proto_recv(ch, &fd, 0))) {
+		struct proto_msg msg = *ch->msg;
+		bool page = msg.type == PROTO_PAGE || (msg.type == PROTO_HELLO_REPLY && fd >= 0);
+		if (page && proto_channel_take_page(ch, fd))
 			abort();
+		if (!page && fd >= 0)
+			(void)close(fd);
 		on_answer(who, &msg);
 	}
+	if (rc != -EAGAIN && rc != -EPIPE)
+		abort();
 }
 
 /* True: whoever is waited for has had his time. */
@@ -233,8 +242,21 @@ void small_keyd_settle(void)
 	}
 }
 
+/* As keyadm does it, before the first message with a secret. */
+static bool get_page(enum small_peer who, const struct proto_msg *msg)
+{
+	const struct proto_msg page = {.type = PROTO_PAGE, .serial = 1};
+
+	if (who == SMALL_TGTD || clients[who].page ||
+		!proto_secret_of((struct proto_msg *)(uintptr_t)msg).len_bytes)
+		return true;
+	return small_keyd_ask(who, &page) == PROTO_OK;
+}
+
 int small_keyd_ask(enum small_peer who, const struct proto_msg *msg)
 {
+	if (!get_page(who, msg))
+		return answer_status;
 	answer_status = -1;
 	answer_said[0] = '\0';
 	send_as(who, msg);

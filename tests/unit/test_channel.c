@@ -33,6 +33,10 @@ static int open_pair(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
 	assert_int_equal(proto_channel_open(&pair.a, fds[0]), 0);
 	assert_int_equal(proto_channel_open(&pair.b, fds[1]), 0);
+	int page_fd;
+	pair.a.page = page_new(&page_fd);
+	assert_non_null(pair.a.page);
+	assert_int_equal(proto_channel_take_page(&pair.b, page_fd), 0);
 	*state = &pair;
 	return 0;
 }
@@ -73,39 +77,124 @@ static bool is_zero(const uint8_t *bytes, size_t len)
 	return true;
 }
 
-static void a_key_arrives_and_is_wiped_from_both_wire_buffers(void **state)
+static void say_key(struct pair *p, uint8_t value, uint32_t at)
 {
-	struct pair *p = *state;
 	struct proto_msg *msg = p->a.msg;
 
 	msg->type = PROTO_KEY;
 	msg->serial = 7;
 	msg->key.key_bytes = CIPHER_KEY_MAX;
-	memset(msg->key.key, 0xa5, CIPHER_KEY_MAX);
-	assert_int_equal(proto_send(&p->a, msg, -1, 1000), 0);
-	assert_true(is_zero(p->a.wire, PROTO_WIRE_BYTES_MAX));
-	assert_int_equal(proto_recv(&p->b, NULL, 1000), 0);
-	assert_true(is_zero(p->b.wire, PROTO_WIRE_BYTES_MAX));
-	assert_memory_equal(p->b.msg, msg, sizeof(*msg));
+	msg->key.key_at = at;
+	memset(msg->key.key, value, CIPHER_KEY_MAX);
 }
 
-static void a_refused_message_leaves_no_key_in_the_wire_buffer(void **state)
+static void a_key_arrives_and_is_wiped_from_the_page(void **state)
 {
 	struct pair *p = *state;
-	uint8_t wire[84];
 
-	memset(p->a.msg, 0xa5, sizeof(*p->a.msg));
-	p->a.msg->type = PROTO_KEY;
-	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 0), -EINVAL);
+	say_key(p, 0xa5, PAGE_BYTES - CIPHER_KEY_MAX);
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 1000), 0);
 	assert_true(is_zero(p->a.wire, PROTO_WIRE_BYTES_MAX));
-
-	p->a.msg->key.key_bytes = CIPHER_KEY_MAX;
-	assert_int_equal(proto_encode(p->a.msg, wire, sizeof(wire)), sizeof(wire));
-	wire[19] = 0xff; /* a count of four thousand million */
-	assert_int_equal(send(p->a.fd, wire, sizeof(wire), 0), sizeof(wire));
-	assert_int_equal(proto_recv(&p->b, NULL, 1000), -EBADMSG);
+	assert_int_equal(p->b.page[PAGE_BYTES - 1], 0xa5);
+	assert_int_equal(proto_recv(&p->b, NULL, 1000), 0);
 	assert_true(is_zero(p->b.wire, PROTO_WIRE_BYTES_MAX));
-	assert_true(is_zero((uint8_t *)p->b.msg, sizeof(*p->b.msg)));
+	assert_memory_equal(p->b.msg, p->a.msg, sizeof(*p->a.msg));
+	assert_true(is_zero(p->a.page, PAGE_BYTES));
+}
+
+/* What the kernel keeps of the socket's buffers is what this reads. */
+static void no_record_has_the_key(void **state)
+{
+	struct pair *p = *state;
+	uint8_t record[PROTO_WIRE_BYTES_MAX];
+
+	say_key(p, 0xa5, 0);
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 1000), 0);
+	ssize_t len = recv(p->b.fd, record, sizeof(record), 0);
+	assert_int_equal(len, 24);
+	assert_null(memchr(record, 0xa5, (size_t)len));
+}
+
+static void two_keys_under_way_have_each_their_slot(void **state)
+{
+	struct pair *p = *state;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		say_key(p, (uint8_t)(0xa0 + i), i * PAGE_SLOT_BYTES);
+		assert_int_equal(proto_send(&p->a, p->a.msg, -1, 1000), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(proto_recv(&p->b, NULL, 1000), 0);
+		assert_int_equal(p->b.msg->key.key[CIPHER_KEY_MAX - 1], 0xa0 + i);
+	}
+}
+
+static void a_key_that_cannot_be_sent_does_not_stay_in_the_page(void **state)
+{
+	struct pair *p = *state;
+
+	say_key(p, 0xa5, 0);
+	assert_int_equal(shutdown(p->a.fd, SHUT_WR), 0);
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 0), -EPIPE);
+	assert_true(is_zero(p->b.page, PAGE_BYTES));
+}
+
+static void without_a_page_there_is_no_secret(void **state)
+{
+	struct pair *p = *state;
+	static const struct proto_msg zero;
+	uint8_t *page = p->b.page;
+
+	say_key(p, 0xa5, 0);
+	assert_int_equal(proto_send(&p->a, p->a.msg, -1, 1000), 0);
+	p->b.page = NULL;
+	assert_int_equal(proto_recv(&p->b, NULL, 1000), -EBADMSG);
+	assert_memory_equal(p->b.msg, &zero, sizeof(zero));
+	assert_int_equal(proto_send(&p->b, p->a.msg, -1, 1000), -EINVAL);
+	p->b.page = page;
+}
+
+/* The other end can write to the page whenever it likes, and change no size. */
+static void a_page_keeps_its_size_and_ends_wiped(void **state)
+{
+	int fd, other = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	uint8_t *page = page_new(&fd);
+
+	(void)state;
+	assert_non_null(page);
+	uint8_t *peers = page_map(fd);
+	assert_non_null(peers);
+	assert_int_not_equal(ftruncate(fd, 0), 0);
+	assert_int_not_equal(ftruncate(fd, (off_t)2 * PAGE_BYTES), 0);
+	memset(peers, 0xa5, PAGE_BYTES);
+	page_free(page);
+	assert_true(is_zero(peers, PAGE_BYTES));
+	page_free(peers);
+	page_free(NULL);
+	(void)close(fd);
+
+	assert_int_equal(ftruncate(other, PAGE_BYTES), 0);
+	assert_null(page_map(other));
+	assert_int_equal(errno, EINVAL); /* it could still be cut */
+	assert_int_equal(fcntl(other, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK), 0);
+	page = page_map(other);
+	assert_non_null(page);
+	page_free(page);
+	(void)close(other);
+	assert_null(page_map(STDIN_FILENO));
+}
+
+static void another_version_is_told_apart(void **state)
+{
+	struct pair *p = *state;
+	struct proto_msg ping = {.type = PROTO_PING};
+	uint8_t wire[PROTO_HEADER_BYTES];
+
+	assert_int_equal(proto_encode(&ping, wire, sizeof(wire)), sizeof(wire));
+	proto_set_version(wire, 1);
+	assert_int_equal(send(p->a.fd, wire, sizeof(wire), 0), sizeof(wire));
+	assert_int_equal(proto_recv(&p->b, NULL, 1000), -EPROTONOSUPPORT);
+	assert_int_equal(p->b.peer_version, 1);
 }
 
 static void a_descriptor_comes_along_close_on_exec(void **state)
@@ -351,8 +440,13 @@ static void descriptors_that_nobody_asked_for_do_not_stay(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PAIR_TEST(a_key_arrives_and_is_wiped_from_both_wire_buffers),
-		PAIR_TEST(a_refused_message_leaves_no_key_in_the_wire_buffer),
+		PAIR_TEST(a_key_arrives_and_is_wiped_from_the_page),
+		PAIR_TEST(no_record_has_the_key),
+		PAIR_TEST(two_keys_under_way_have_each_their_slot),
+		PAIR_TEST(a_key_that_cannot_be_sent_does_not_stay_in_the_page),
+		PAIR_TEST(without_a_page_there_is_no_secret),
+		cmocka_unit_test(a_page_keeps_its_size_and_ends_wiped),
+		PAIR_TEST(another_version_is_told_apart),
 		PAIR_TEST(a_descriptor_comes_along_close_on_exec),
 		PAIR_TEST(an_unwanted_descriptor_is_closed),
 		PAIR_TEST(several_descriptors_are_refused_and_closed),

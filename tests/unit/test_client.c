@@ -181,8 +181,16 @@ static void an_endless_answer_is_cut(void **state)
 
 static void answer_with_key(struct proto_channel *ch)
 {
-	struct proto_msg msg = {.type = PROTO_KEY, .key = {3, "key"}};
+	struct proto_msg msg = {.type = PROTO_KEY, .key = {3, 64, "key"}};
+	struct proto_msg page = {.type = PROTO_PAGE};
+	int fd;
 
+	receive(ch);
+	if (ch->msg->type != PROTO_PAGE)
+		_exit(1);
+	ch->page = page_new(&fd);
+	page.serial = ch->msg->serial;
+	send_msg(ch, &page, fd);
 	receive(ch);
 	msg.serial = ch->msg->serial;
 	send_msg(ch, &msg, -1);
@@ -191,11 +199,13 @@ static void answer_with_key(struct proto_channel *ch)
 
 static void a_key_comes_before_its_reply(void **state)
 {
+	struct proto_msg request = {.type = PROTO_VOLUME_KEY};
 	struct client c;
 
 	(void)state;
 	serve(answer_with_key);
-	ask(&c, 0);
+	assert_int_equal(client_open(&c, socket_path), 0);
+	assert_int_equal(client_request(&c, &request), 0);
 	assert_int_equal(c.channel.msg->type, PROTO_KEY);
 	assert_memory_equal(c.channel.msg->key.key, "key", 3);
 	assert_int_equal(client_next(&c), 0);

@@ -36,7 +36,7 @@ struct row {
 	ROW(type, 16, 4, "u32", revoke, reason), ROW(type, 20, 64, "string", revoke, level),       \
 		ROW(type, 84, 40, "string", revoke, uuid)
 
-/* A bytes field stands right after its count. */
+/* A bytes field stands right after its count, and so does the place of a secret. */
 static const struct row layout[] = {
 	ROW(HELLO, 16, 16, "string", hello, program),
 	ROW(HELLO_REPLY, 16, 4, "u32", reply, status),
@@ -44,6 +44,7 @@ static const struct row layout[] = {
 	ROW(ATTACH, 16, 40, "string", attach, uuid),
 	ROW(ATTACH, 56, 64, "string", attach, level),
 	ROW(ATTACH, 120, 4096, "string", attach, path),
+	ROW(ATTACH, 4216, 4, "u32", attach, key_at),
 	ROW(ATTACH_REPLY, 16, 4, "u32", attach_reply, status),
 	ROW(ATTACH_REPLY, 20, 4, "u32", attach_reply, sector_bytes),
 	ROW(ATTACH_REPLY, 24, 8, "u64", attach_reply, data_offset_bytes),
@@ -53,7 +54,7 @@ static const struct row layout[] = {
 	ROW(ATTACH_REPLY, 144, 32, "string", attach_reply, cipher),
 	ROW(ATTACH_REPLY, 176, 512, "string", attach_reply, message),
 	ROW(ATTACH_REPLY, 688, 4, "u32", attach_reply, key_bytes),
-	ROW(ATTACH_REPLY, 692, 64, "bytes", attach_reply, key),
+	ROW(ATTACH_REPLY, 692, 4, "u32", attach_reply, key_at),
 	ROW(DETACH, 16, 40, "string", volume, uuid),
 	REVOKE_ROWS(REVOKE),
 	ROW(REVOKE_ACK, 16, 4, "u32", revoke_ack, wiped),
@@ -83,16 +84,16 @@ static const struct row layout[] = {
 	ROW(VOLUME_KEY, 16, 4096, "string", volume_id, id),
 	ROW(VOLUME_DESTROY, 16, 4096, "string", volume_id, id),
 	ROW(UNLOCK, 16, 4, "u32", unlock, passphrase.len_bytes),
-	ROW(UNLOCK, 20, 512, "bytes", unlock, passphrase.bytes),
+	ROW(UNLOCK, 20, 4, "u32", unlock, passphrase.at),
 	ROW(INIT_PASSPHRASE, 16, 16, "string", init_passphrase, custody),
 	ROW(INIT_PASSPHRASE, 32, 4, "u32", init_passphrase, passphrase.len_bytes),
-	ROW(INIT_PASSPHRASE, 36, 512, "bytes", init_passphrase, passphrase.bytes),
+	ROW(INIT_PASSPHRASE, 36, 4, "u32", init_passphrase, passphrase.at),
 	ROW(CERTIFICATE, 16, 64, "string", certificate, name),
 	ROW(AUDIT_VERIFY_HEAD, 16, 8, "u64", audit_head, seq),
 	ROW(AUDIT_VERIFY_HEAD, 24, 72, "string", audit_head, hash),
 	ROW(CUSTODY_CHANGE, 16, 16, "string", init_passphrase, custody),
 	ROW(CUSTODY_CHANGE, 32, 4, "u32", init_passphrase, passphrase.len_bytes),
-	ROW(CUSTODY_CHANGE, 36, 512, "bytes", init_passphrase, passphrase.bytes),
+	ROW(CUSTODY_CHANGE, 36, 4, "u32", init_passphrase, passphrase.at),
 	ROW(DESTROY_EMERGENCY, 16, 64, "string", emergency, level),
 	ROW(DESTROY_EMERGENCY, 80, 4096, "string", emergency, id),
 	ROW(REQUEST_APPROVE, 16, 16, "string", request, id),
@@ -101,11 +102,11 @@ static const struct row layout[] = {
 	ROW(EXPORT, 80, 4, "u32", export, threshold),
 	ROW(EXPORT, 84, 4, "u32", export, shares),
 	ROW(EXPORT, 88, 4, "u32", export, passphrase.len_bytes),
-	ROW(EXPORT, 92, 512, "bytes", export, passphrase.bytes),
+	ROW(EXPORT, 92, 4, "u32", export, passphrase.at),
 	ROW(IMPORT, 16, 64, "string", import, level),
 	ROW(IMPORT, 80, 4, "u32", import, force),
 	ROW(IMPORT, 84, 4, "u32", import, passphrase.len_bytes),
-	ROW(IMPORT, 88, 512, "bytes", import, passphrase.bytes),
+	ROW(IMPORT, 88, 4, "u32", import, passphrase.at),
 	ROW(VOUCH, 16, 24, "string", export_id, id),
 	ROW(VOLUME_RESIZE, 16, 8, "u64", volume_resize, size_bytes),
 	ROW(VOLUME_RESIZE, 24, 4, "u32", volume_resize, commit),
@@ -117,7 +118,7 @@ static const struct row layout[] = {
 	ROW(VOLUME_HEADER, 16, 8, "u64", volume_header, header_bytes),
 	ROW(VOLUME_HEADER, 24, 40, "string", volume_header, uuid),
 	ROW(KEY, 16, 4, "u32", key, key_bytes),
-	ROW(KEY, 20, 64, "bytes", key, key),
+	ROW(KEY, 20, 4, "u32", key, key_at),
 	ROW(PROGRESS, 16, 4, "u32", progress, done),
 	ROW(PROGRESS, 20, 4, "u32", progress, total),
 	ROW(EXPORTED, 16, 8, "u64", exported, file_bytes),
@@ -125,16 +126,24 @@ static const struct row layout[] = {
 	ROW(UPLOAD, 16, 4, "u32", upload, total_bytes),
 	ROW(UPLOAD, 20, 4, "u32", upload, offset_bytes),
 	ROW(UPLOAD, 24, 4, "u32", upload, len),
-	ROW(UPLOAD, 28, 4096, "bytes", upload, bytes),
+	ROW(UPLOAD, 28, 4, "u32", upload, at),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 55, TYPE_MAX = 100 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 56, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 
 static bool is_kind(const struct row *row, const char *kind)
 {
 	return !strcmp(row->kind, kind);
+}
+
+/* Where a secret is in the page. */
+static bool is_place(const struct row *row)
+{
+	return row->type != PROTO_ATTACH &&
+	       (!strcmp(row->field, "key_at") || !strcmp(row->field, "passphrase.at") ||
+		       !strcmp(row->field, "at"));
 }
 
 static size_t wire_bytes(uint16_t type)
@@ -173,6 +182,26 @@ static void fill(const struct row *row, struct proto_msg *msg, uint8_t *expected
 	}
 }
 
+static void put_u32(uint8_t *to, uint32_t value)
+{
+	for (int b = 0; b < 4; b++)
+		to[b] = (uint8_t)(value >> 8 * b);
+}
+
+/* The longest secret, at the end of the page. */
+static void fill_place(const struct row *row, struct proto_msg *msg, uint8_t *expected)
+{
+	uint32_t longest = row->type == PROTO_UPLOAD       ? 4096
+			   : !strcmp(row->field, "key_at") ? 64
+							   : 512;
+	const uint32_t values[] = {longest, PAGE_BYTES - longest};
+
+	for (int i = 0; i < 2; i++) {
+		memcpy((uint8_t *)msg + row[i - 1].at, &values[i], sizeof(values[i]));
+		put_u32(expected + row[i - 1].wire_at, values[i]);
+	}
+}
+
 static size_t encode_filled(const struct row *row, struct proto_msg *msg, uint8_t *expected)
 {
 	size_t len = wire_bytes(row->type);
@@ -181,14 +210,17 @@ static size_t encode_filled(const struct row *row, struct proto_msg *msg, uint8_
 	memset(expected, 0, len);
 	msg->type = row->type;
 	msg->serial = 0xa1b2c3d4;
-	fill(row, msg, expected);
+	if (is_place(row))
+		fill_place(row, msg, expected);
+	else
+		fill(row, msg, expected);
 	assert_int_equal(proto_encode(msg, wire, len), len);
 	return len;
 }
 
 static bool is_count(const struct row *row)
 {
-	return row + 1 < layout + ROWS && is_kind(row + 1, "bytes");
+	return row + 1 < layout + ROWS && (is_kind(row + 1, "bytes") || is_place(row + 1));
 }
 
 static void each_field_round_trips_at_its_offset(void **state)
@@ -226,7 +258,7 @@ static void every_type_has_its_length_name_and_header(void **state)
 		assert_int_equal(proto_wire_bytes(type), len);
 		assert_true(len <= PROTO_WIRE_BYTES_MAX);
 		assert_string_not_equal(proto_type_name(type), "unknown");
-		const uint8_t header[] = {'T', 'G', 'T', 'C', 1, 0, (uint8_t)type, 0, (uint8_t)len,
+		const uint8_t header[] = {'T', 'G', 'T', 'C', 2, 0, (uint8_t)type, 0, (uint8_t)len,
 			(uint8_t)(len >> 8), 0, 0, 4, 3, 2, 1};
 		assert_int_equal(proto_encode(&msg, wire, len), len);
 		assert_memory_equal(wire, header, sizeof(header));
@@ -318,8 +350,7 @@ static void counts_stay_in_their_field_and_nothing_follows(void **state)
 		for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
 			size_t len = encode_filled(row, &msg, expected);
 			uint32_t count = beyond[i] == 1 ? (uint32_t)row->bytes + 1 : beyond[i];
-			for (int b = 0; b < 4; b++)
-				wire[row[-1].wire_at + (size_t)b] = (uint8_t)(count >> 8 * b);
+			put_u32(wire + row[-1].wire_at, count);
 			assert_refused(len, -EBADMSG);
 			memcpy((uint8_t *)&msg + row[-1].at, &count, sizeof(count));
 			assert_int_equal(proto_encode(&msg, wire, sizeof(wire)), -EINVAL);
@@ -332,6 +363,46 @@ static void counts_stay_in_their_field_and_nothing_follows(void **state)
 	}
 }
 
+/* A key, a passphrase, an upload: none is in a record, and none reaches beyond the page. */
+static void a_secret_is_in_the_page_and_not_on_the_wire(void **state)
+{
+	static uint8_t expected[PROTO_WIRE_BYTES_MAX];
+	struct proto_msg msg;
+	unsigned secrets = 0;
+
+	(void)state;
+	for (const struct row *row = layout; row < layout + ROWS; row++) {
+		if (!is_place(row))
+			continue;
+		secrets++;
+		size_t len = encode_filled(row, &msg, expected);
+		struct proto_secret secret = proto_secret_of(&msg);
+		assert_int_equal(secret.at + secret.len_bytes, PAGE_BYTES);
+		memset(secret.bytes, 0x5a, secret.len_bytes);
+		assert_int_equal(proto_encode(&msg, wire, sizeof(wire)), len);
+		assert_null(memchr(wire, 0x5a, len));
+
+		const uint32_t wrong[][2] = {
+			{secret.len_bytes, PAGE_BYTES - secret.len_bytes + 1},
+			{secret.len_bytes, UINT32_MAX},
+			{1, PAGE_BYTES},
+			{secret.len_bytes + 1, 0},
+			{UINT32_MAX, 1},
+			{0, 1},
+		};
+		for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+			(void)encode_filled(row, &msg, expected);
+			for (int k = 0; k < 2; k++) {
+				put_u32(wire + row[k - 1].wire_at, wrong[i][k]);
+				memcpy((uint8_t *)&msg + row[k - 1].at, &wrong[i][k], 4);
+			}
+			assert_refused(len, -EBADMSG);
+			assert_int_equal(proto_encode(&msg, wire, sizeof(wire)), -EINVAL);
+		}
+	}
+	assert_int_equal(secrets, 8);
+}
+
 /* A channel's message is used again and again: what an earlier one held must not go out. */
 static void leftovers_in_the_message_stay_there(void **state)
 {
@@ -339,11 +410,11 @@ static void leftovers_in_the_message_stay_there(void **state)
 
 	(void)state;
 	memset(&msg, 0x55, sizeof(msg));
-	msg.type = PROTO_KEY;
-	msg.key.key_bytes = 3;
-	assert_int_equal(proto_encode(&msg, wire, sizeof(wire)), 84);
-	assert_int_equal(proto_decode(wire, 84, &back), 0);
-	assert_memory_equal(back.key.key, "UUU\0\0\0\0\0", 8);
+	msg.type = PROTO_TEXT;
+	msg.text.len = 3;
+	assert_int_equal(proto_encode(&msg, wire, sizeof(wire)), 4116);
+	assert_int_equal(proto_decode(wire, 4116, &back), 0);
+	assert_memory_equal(back.text.bytes, "UUU\0\0\0\0\0", 8);
 
 	memset(&msg, 0x55, sizeof(msg));
 	msg.type = PROTO_DETACH;
@@ -439,6 +510,7 @@ int main(void)
 		cmocka_unit_test(foreign_headers_are_refused),
 		cmocka_unit_test(strings_end_in_their_field_and_nothing_follows),
 		cmocka_unit_test(counts_stay_in_their_field_and_nothing_follows),
+		cmocka_unit_test(a_secret_is_in_the_page_and_not_on_the_wire),
 		cmocka_unit_test(leftovers_in_the_message_stay_there),
 		cmocka_unit_test(statuses_have_names),
 		cmocka_unit_test(the_document_says_the_same),
