@@ -180,7 +180,7 @@ static void on_hello(struct keyd *keyd, struct consumer *consumer)
 
 	text_sanitize(consumer->program, sizeof(consumer->program), keyd->io.msg->hello.program);
 	if (session->stranger) {
-		keyd_audit_refusal(
+		keyd_audit_consumer(
 			keyd, &(struct audit_event){
 				      .event = "hello", .by = &session->peer, .result = "denied"});
 		(void)session_reply(keyd, session, PROTO_HELLO_REPLY, serial, PROTO_DENIED,
@@ -299,9 +299,20 @@ static int audit_attach(struct attach *a, enum proto_status status)
 	if (!text_is_level_name(event.level))
 		event.level = NULL;
 	if (status == PROTO_OK)
-		return audit_append(&a->keyd->audit, &event);
-	keyd_audit_refusal(a->keyd, &event);
+		return audit_append_repeat(&a->keyd->audit, &event, REPEAT_FETCH);
+	keyd_audit_consumer(a->keyd, &event);
 	return 0;
+}
+
+/* How many keys one user may fetch at once: all of them, some times over. */
+static unsigned usual_fetches(const struct keystore *ks)
+{
+	enum { AT_LEAST = 1024, TIMES = 4 };
+	size_t volumes = 0;
+
+	for (size_t i = 0; i < ks->level_count; i++)
+		volumes += ks->levels[i]->volume_count;
+	return (unsigned)(AT_LEAST + TIMES * volumes);
 }
 
 /*
@@ -312,6 +323,7 @@ static enum proto_status release_key(struct attach *a, struct proto_attach_reply
 {
 	size_t held_before = a->consumer->held_count;
 
+	a->keyd->audit.repeats->fetch_burst = usual_fetches(&a->keyd->store);
 	int rc = keystore_volume_key(&a->keyd->store, a->volume, reply->key);
 	if (rc == -EBADMSG)
 		return refuse(a, PROTO_DAMAGED,
@@ -333,6 +345,11 @@ static enum proto_status release_key(struct attach *a, struct proto_attach_reply
 	if (a->consumer->held_count != held_before)
 		a->consumer->held_count = held_before;
 	secret_wipe(reply->key, sizeof(reply->key));
+	if (rc == -EBUSY)
+		return refuse(a, PROTO_BUSY,
+			"this user has attached too many volumes too often: keyd records one more "
+			"every "
+			"few seconds, try again");
 	log_error("cannot give out the key of volume %s: %s", a->volume->uuid, token_strerror(rc));
 	return refuse(a, PROTO_FAILED, "keyd cannot read or record the key: see its log");
 }
@@ -415,10 +432,13 @@ static void on_revoke_ack(struct keyd *keyd, struct consumer *consumer)
 		(int)consumer->session.peer.pid, (unsigned)consumer->session.peer.uid,
 		(unsigned)wiped);
 	(void)snprintf(detail, sizeof(detail), "wiped %u", (unsigned)wiped);
-	keyd_audit_refusal(keyd, &(struct audit_event){.event = "revoke-ack-late",
-					 .by = &consumer->session.peer,
-					 .detail = detail,
-					 .result = "ok"});
+	const struct audit_event late = {.event = "revoke-ack-late",
+		.by = &consumer->session.peer,
+		.detail = detail,
+		.result = "ok"};
+	int rc = audit_append_repeat(&keyd->audit, &late, REPEAT_FETCH);
+	if (rc)
+		log_error("a late acknowledgement is not in the audit log: %s", strerror(-rc));
 	drop_revoked(keyd, consumer, serial);
 }
 

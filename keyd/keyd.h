@@ -23,8 +23,8 @@ struct revocation;
 struct sanitize;
 struct zeroize;
 
-/* Refusals are recorded too, but nobody may fill the disk with them. */
-struct refusal_limit {
+/* How many lines about peers keyd's log has had in this minute. */
+struct log_limit {
 	int64_t window_start_ms;
 	unsigned recorded;
 	unsigned dropped;
@@ -46,19 +46,24 @@ struct keyd {
 	struct zeroize *zeroize;        /* under way; owned; NULL: none */
 	uint32_t next_serial;           /* of REVOKE */
 	int64_t settle_until_ms;        /* no revocation ends before: see holders.h */
-	struct refusal_limit refusals;
-	bool unclear; /* see keyd_stop_if_unclear(): nothing more is to be done */
-	struct refusal_limit peers_logged;
+	bool unclear;                   /* see keyd_stop_if_unclear(): nothing more is to be done */
+	struct log_limit peers_logged;
 	uint64_t served; /* messages taken, of all sessions */
 };
 
 /* After rewrap_store() and the like: on -EUCLEAN, the loop ends, and the next start tells what counts. */
 void keyd_stop_if_unclear(struct keyd *keyd, int error);
 
-/* audit_append() of a refusal, limited to some a minute; the rest is counted in the next. */
+/*
+ * Records a refusal on admin.sock: always, if the peer has a role; equal ones are counted (audit_append_repeat()). Of strangers each
+ * has a budget, and all together; what is beyond it is counted, too.
+ */
 void keyd_audit_refusal(struct keyd *keyd, const struct audit_event *event);
 
-/* The same for log_at(), of what peers do: nobody may fill the log, either. */
+/* The same on keyd.sock, where every user has a budget: the event has texts that the peer chose. */
+void keyd_audit_consumer(struct keyd *keyd, const struct audit_event *event);
+
+/* log_at() of what peers do, limited to some lines a minute: nobody may fill the log, either. */
 void keyd_log_peer(struct keyd *keyd, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -209,6 +209,7 @@ static int run(struct keyd *keyd)
 	}
 	if (!rc)
 		rc = server_run(keyd);
+	audit_tell_repeats(&keyd->audit);
 	if (!rc && audit_append(&keyd->audit,
 			   &(struct audit_event){.event = "keyd-stop", .result = "ok"}))
 		rc = -EIO;

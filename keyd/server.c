@@ -207,6 +207,7 @@ static int tick(struct server *server)
 	}
 	soonest(&next_ms, pending_tick(keyd, now_ms));
 	soonest(&next_ms, revocation_tick(keyd, now_ms));
+	soonest(&next_ms, audit_tick(&keyd->audit, now_ms));
 	bool more = destroy_step(keyd);
 	more = sanitize_step(keyd) || more;
 	more = zeroize_step(keyd) || more;

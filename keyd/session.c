@@ -16,7 +16,7 @@
 #include "secret.h"
 
 enum {
-	REFUSALS_A_MINUTE = 60,
+	LINES_A_MINUTE = 60,
 	MINUTE_MS = 60 * 1000,
 	QUEUED_MAX = 64,        /* what is not asked for: REVOKE, RESTORE; answers, see session.h */
 	STALLED_MS = 30 * 1000, /* nothing of the queue could be sent for so long */
@@ -196,8 +196,8 @@ int session_recv(struct keyd *keyd, struct session *session)
 	return rc;
 }
 
-/* False when the minute's share is used up: what is refused then is counted. */
-static bool take_share(struct refusal_limit *limit)
+/* False when the minute's share is used up: what is left out then is counted. */
+static bool take_share(struct log_limit *limit)
 {
 	int64_t now_ms = clock_now_ms();
 
@@ -205,7 +205,7 @@ static bool take_share(struct refusal_limit *limit)
 		limit->window_start_ms = now_ms;
 		limit->recorded = 0;
 	}
-	if (limit->recorded < REFUSALS_A_MINUTE)
+	if (limit->recorded < LINES_A_MINUTE)
 		return true;
 	limit->dropped++;
 	return false;
@@ -213,7 +213,7 @@ static bool take_share(struct refusal_limit *limit)
 
 void keyd_log_peer(struct keyd *keyd, enum log_level level, const char *fmt, ...)
 {
-	struct refusal_limit *limit = &keyd->peers_logged;
+	struct log_limit *limit = &keyd->peers_logged;
 	char text[PROTO_MESSAGE_BYTES];
 	va_list ap;
 
@@ -230,23 +230,25 @@ void keyd_log_peer(struct keyd *keyd, enum log_level level, const char *fmt, ...
 	limit->dropped = 0;
 }
 
+static void record(struct keyd *keyd, const struct audit_event *event, enum repeat_budget budget)
+{
+	/* Nothing is let through here. What is not recorded is counted, or logged by audit.c. */
+	int rc = audit_append_repeat(&keyd->audit, event, budget);
+
+	if (rc && rc != -EBUSY)
+		log_debug("a refusal is not in the audit log: %s", strerror(-rc));
+}
+
 void keyd_audit_refusal(struct keyd *keyd, const struct audit_event *event)
 {
-	struct refusal_limit *limit = &keyd->refusals;
-	char detail[PROTO_MESSAGE_BYTES];
-	struct audit_event refusal = *event;
+	bool known = !event->by || policy_roles(&keyd->config.policy, event->by);
 
-	if (!take_share(limit))
-		return;
-	if (limit->dropped) {
-		(void)snprintf(detail, sizeof(detail), "%s%s%u refusals before this not recorded",
-			event->detail ? event->detail : "", event->detail ? "; " : "",
-			limit->dropped);
-		refusal.detail = detail;
-	}
-	/* Nothing is let through here: a record that cannot be written is logged by audit.c. */
-	if (!audit_append(&keyd->audit, &refusal)) {
-		limit->recorded++;
-		limit->dropped = 0;
-	}
+	record(keyd, event, known ? REPEAT_FREE : REPEAT_STRANGER);
+}
+
+void keyd_audit_consumer(struct keyd *keyd, const struct audit_event *event)
+{
+	bool known = policy_may_fetch_any(&keyd->config.policy, event->by);
+
+	record(keyd, event, known ? REPEAT_REFUSAL : REPEAT_STRANGER);
 }

@@ -80,6 +80,8 @@ static int start(struct keyd *keyd, struct suspension *s, struct level *level, s
 		.pidfd = -1,
 	};
 	level->busy = true;
+	repeats_renew_fetches(
+		keyd->audit.repeats); /* every tgtd of the level asks again after this */
 	admin_wait(admin, &s->waiting, serial);
 	revocation_start(keyd, &s->rev); /* done() frees s */
 	return 0;

@@ -375,7 +375,7 @@ void request_ledger(struct request *r)
 {
 	uint64_t damaged;
 
-	if (!request_audit_before(r, "ledger-read", NULL, NULL, NULL))
+	if (!request_audit_reading(r, "ledger-read"))
 		return;
 	struct json_object *entries = ledger_list(r->keyd->store.dir_fd, &damaged);
 	struct json_object *json = json_object_new_object();

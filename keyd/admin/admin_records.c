@@ -15,7 +15,7 @@
 
 void request_audit(struct request *r)
 {
-	if (!request_audit_before(r, "audit-read", NULL, NULL, NULL))
+	if (!request_audit_reading(r, "audit-read"))
 		return;
 	int fd = openat(r->keyd->store.dir_fd, AUDIT_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0) {
@@ -86,7 +86,7 @@ void request_audit_verify(struct request *r)
 		}
 		check.kept = &kept;
 	}
-	if (!request_audit_before(r, "audit-verify", NULL, NULL, NULL))
+	if (!request_audit_reading(r, "audit-verify"))
 		return;
 	if (r->keyd->audit.key.bytes)
 		check.key = &r->keyd->audit.key;

@@ -71,6 +71,18 @@ bool request_audit_before(struct request *r, const char *event, const char *leve
 	return !rc;
 }
 
+bool request_audit_reading(struct request *r, const char *event)
+{
+	int rc = audit_append_repeat(&r->keyd->audit,
+		&(struct audit_event){
+			.event = event, .by = &r->admin->session.peer, .result = "ok"},
+		REPEAT_FREE);
+	if (rc)
+		request_answer(r, PROTO_FAILED, NULL,
+			"nothing was read: the audit log cannot be written: %s", strerror(-rc));
+	return !rc;
+}
+
 void request_audit_failure(struct request *r, const char *event, const char *level,
 	const struct volume *volume, int rc)
 {

@@ -30,6 +30,9 @@ struct level *request_find_level(struct request *r);
 bool request_audit_before(struct request *r, const char *event, const char *level,
 	const struct volume *volume, const char *detail);
 
+/* The same for reading records, as often as the peer likes: repeats are counted. */
+bool request_audit_reading(struct request *r, const char *event);
+
 /* Records that what was decided could not be done. */
 void request_audit_failure(struct request *r, const char *event, const char *level,
 	const struct volume *volume, int rc);

@@ -169,7 +169,7 @@ void sanitize_request(struct keyd *keyd, struct consumer *consumer)
 		status = start(&a);
 	if (status == PROTO_OK)
 		return;
-	keyd_audit_refusal(keyd, &(struct audit_event){
+	keyd_audit_consumer(keyd, &(struct audit_event){
 					 .event = "volume-sanitize",
 					 .by = &consumer->session.peer,
 					 .level = a.volume ? a.volume->level->name : NULL,

@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 
 #include "audit_head.h"
+#include "audit_private.h"
 #include "clock.h"
 #include "durable.h"
 #include "jsonhelp.h"
@@ -135,10 +136,15 @@ int audit_log_open(struct audit *audit, int dir_fd, struct audit_key *key)
 	const struct audit_check check = {.key = key};
 	struct audit_verdict v;
 
-	*audit = (struct audit){.fd = -1, .head_fd = -1, .dir_fd = dir_fd};
+	*audit = (struct audit){.fd = -1,
+		.head_fd = -1,
+		.dir_fd = dir_fd,
+		.repeats = calloc(1, sizeof(*audit->repeats))};
 	int rc = audit_verify(dir_fd, &check, &v);
 	if (key)
 		take_key(audit, key);
+	if (!rc && !audit->repeats)
+		rc = -ENOMEM;
 	if (!rc)
 		rc = open_log(audit, dir_fd);
 	if (!rc && v.torn)
@@ -278,7 +284,7 @@ static int append(struct audit *audit, struct mac *mac, const struct audit_event
 	return 0;
 }
 
-int audit_append(struct audit *audit, const struct audit_event *event)
+int audit_append_now(struct audit *audit, const struct audit_event *event)
 {
 	struct mac mac = {0};
 	int rc = 0;
@@ -299,6 +305,7 @@ int audit_append(struct audit *audit, const struct audit_event *event)
 void audit_log_close(struct audit *audit)
 {
 	audit_drop_key(audit);
+	free(audit->repeats);
 	if (audit->fd >= 0)
 		(void)close(audit->fd);
 	*audit = (struct audit){.fd = -1, .head_fd = -1};

@@ -18,6 +18,7 @@
 #include "audit_line.h"
 #include "mac.h"
 #include "peer.h"
+#include "repeats.h"
 #include "wrap.h"
 
 #define AUDIT_FILE "audit.log"
@@ -42,6 +43,7 @@ struct audit {
 	struct audit_key key;        /* owned; bytes NULL: none at hand */
 	int head_fd;                 /* of AUDIT_HEAD_FILE; -1 without a key */
 	unsigned next_slot;
+	struct repeats *repeats; /* owned; NULL: closed */
 };
 
 /* One decision. Strings are borrowed; NULL or empty ones are left out. */
@@ -117,9 +119,28 @@ int audit_adopt_key(struct audit *audit, struct audit_key *key) __attribute__((w
 /* Forgets the key: the store is locked again. */
 void audit_drop_key(struct audit *audit);
 
-/* 0 when the record is durable. After any error the decision must not be carried out. */
+/*
+ * 0 when the record is durable. After any error the decision must not be carried out. Counts of repeats by the same user, or
+ * about the same level, are recorded before it; repeats about the level are new decisions from then on.
+ */
 int audit_append(struct audit *audit, const struct audit_event *event)
 	__attribute__((warn_unused_result));
+
+/*
+ * The same for a decision that a peer can bring about again and again. The first is recorded as by audit_append(). An equal
+ * one is counted, and the count is recorded at the end of a window, before another record of that user or level, and by
+ * audit_tell_repeats(): equal is one by the same user with the same event, subject, detail and result; with REPEAT_FETCH also by the same
+ * process with the same path. event and result are static storage. 0: it is on record; -EBUSY: the user's budget is used up, which is
+ * counted and recorded later; else as audit_append().
+ */
+int audit_append_repeat(struct audit *audit, const struct audit_event *event,
+	enum repeat_budget budget) __attribute__((warn_unused_result));
+
+/* Records the counts whose time has come. When to call it again, in time of clock_now_ms(); 0: nothing is counted. */
+int64_t audit_tick(struct audit *audit, int64_t now_ms);
+
+/* Records every count, as before the end of keyd. What cannot be recorded stays counted. */
+void audit_tell_repeats(struct audit *audit);
 
 void audit_log_close(struct audit *audit);
 

@@ -27,6 +27,7 @@ static const struct {
 	{"hello", "denied", KIND_OTHER},
 	{"admin-request", "denied", KIND_OTHER},
 	{"unlock", "denied", KIND_OTHER},
+	{"left-out", "denied", KIND_OTHER},
 	{"audit-read", "ok", KIND_OTHER},
 	{"audit-verify", "ok", KIND_OTHER},
 	{"ledger-read", "ok", KIND_OTHER},

@@ -222,6 +222,9 @@ static int mark_levels(struct keyd *keyd)
 
 int serverkeys_begin(struct keyd *keyd)
 {
+	if (!keyd->audit.key.bytes)
+		audit_tell_repeats(
+			&keyd->audit); /* of a locked store: without a code, as what they count */
 	int rc = begin_audit(keyd);
 	if (!rc)
 		rc = begin_signing(keyd);
@@ -234,6 +237,7 @@ int serverkeys_begin(struct keyd *keyd)
 
 void serverkeys_end(struct keyd *keyd)
 {
+	audit_tell_repeats(&keyd->audit); /* as long as they can have a code */
 	audit_drop_key(&keyd->audit);
 	keyd->signer = (struct signature_public){0};
 }

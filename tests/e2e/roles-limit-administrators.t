@@ -71,7 +71,16 @@ is "the good LUN goes on" "$(read_outcome "$(url 1 1)")" ok
 ok "the security administrator gets a key" security volume key "$STATE/luns/b.img" --out "$STATE/luns/../luns/key"
 ok "and destroys" security level destroy open --yes
 is "at once" "$(read_outcome "$(url 1 1)")" 07/74/71
+
+# A stranger's noise hides no refusal of somebody who has a role, and fills no disk.
+log=$STATE/store/audit.log
+refusals() { grep -c "\"uid\":$1,.*\"detail\":\"$2\",\"result\":\"denied\"" "$log"; } # UID DETAIL
+for _ in $(seq 25); do keyadm_as 2999 level destroy secret --yes; done 2>/dev/null
+is "a refusal that is repeated is recorded once" "$(refusals 2999 LEVEL_DESTROY)" 1
+refused "another is refused" 1 "$denied" storage volume key "$STATE/luns/b.img" --out "$STATE/luns/b.key"
+is "and recorded" "$(refusals $STORAGE VOLUME_KEY)" 1
 keyd_stop
+is "the repeats are counted" "$(refusals 2999 '24 more like record [0-9]*')" 1
 
 # A configuration that is wrong is not used.
 bad_conf() { # NAME LINE REGEX SECTION
