@@ -80,11 +80,12 @@ static int64_t settled_ms(const struct keyd *keyd, const struct revocation *rev)
 	return rev->type == PROTO_REVOKE ? keyd->settle_until_ms : 0;
 }
 
-/* Whoever loses the key has no use for a new size, and the volume may not be there much longer. */
-static void end_resizes(struct keyd *keyd, const struct revocation *by)
+/* Whoever loses the key has no use for a new size, nor for the key: what gives either back ends as it stands. */
+static void end_restores(struct keyd *keyd, const struct revocation *by)
 {
 	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
-		if (rev->reason == PROTO_REASON_RESIZE && rev->scope.level == by->scope.level)
+		if (rev->type == PROTO_RESTORE && rev->scope.level == by->scope.level &&
+			(!by->scope.volume || rev->scope.volume == by->scope.volume))
 			rev->deadline_ms = 0;
 	}
 }
@@ -92,7 +93,7 @@ static void end_resizes(struct keyd *keyd, const struct revocation *by)
 void revocation_start(struct keyd *keyd, struct revocation *rev)
 {
 	if (rev->type == PROTO_REVOKE)
-		end_resizes(keyd, rev);
+		end_restores(keyd, rev);
 	rev->serial = ++keyd->next_serial;
 	rev->target_count = 0;
 	rev->deadline_ms = clock_now_ms() + (int64_t)keyd->config.revoke_timeout_s * 1000;

@@ -44,8 +44,8 @@ struct revocation {
 
 /*
  * Sends rev's type to every consumer that said HELLO and may hold such keys; for a resize, only to those that hold
- * them, now or as soon as they are back. rev's type, scope, reason, kill_silent and done are set. What it revokes
- * waits for no resize: one under way ends as it stands.
+ * them, now or as soon as they are back. rev's type, scope, reason, kill_silent and done are set. Where it revokes,
+ * nothing is given back: a resize or a resumption of the same scope, or of a part of it, ends as it stands.
  */
 void revocation_start(struct keyd *keyd, struct revocation *rev);
 

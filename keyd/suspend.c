@@ -34,9 +34,12 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	size_t missing = revocation_missing(rev, names, sizeof(names));
 	size_t acknowledged = revocation_acknowledged(rev);
 	record(keyd, s, names, missing ? "unproven" : "ok");
-	level->busy = false;
 	struct json_object *json = inventory_level(keyd, level, true);
-	if (missing)
+	if (level->state != KEY_SUSPENDED)
+		admin_answer_waiting(keyd, &s->waiting, PROTO_DESTROYED, json,
+			"level %s is not only suspended: its destruction began meanwhile",
+			level->name);
+	else if (missing)
 		admin_answer_waiting(keyd, &s->waiting, PROTO_UNPROVEN, json,
 			"level %s is suspended, but %zu did not acknowledge: %s; end them or "
 			"suspend again",
@@ -54,9 +57,13 @@ static void on_restored(struct keyd *keyd, struct revocation *rev)
 	char names[PROTO_MESSAGE_BYTES - 128];
 
 	size_t missing = revocation_missing(rev, names, sizeof(names));
-	level->busy = false;
 	struct json_object *json = inventory_level(keyd, level, true);
-	if (missing)
+	if (level->state != KEY_ACTIVE)
+		admin_answer_waiting(keyd, &s->waiting,
+			level->state == KEY_SUSPENDED ? PROTO_SUSPENDED : PROTO_DESTROYED, json,
+			"level %s is not active: it was %s while its LUNs came back", level->name,
+			level->state == KEY_SUSPENDED ? "suspended again" : "destroyed");
+	else if (missing)
 		admin_answer_waiting(keyd, &s->waiting, PROTO_UNPROVEN, json,
 			"level %s is active, but %zu did not confirm to have its keys back: %s; "
 			"look into its log",
@@ -79,7 +86,6 @@ static int start(struct keyd *keyd, struct suspension *s, struct level *level, s
 		.uid = admin->session.peer.uid,
 		.pidfd = -1,
 	};
-	level->busy = true;
 	repeats_renew_fetches(
 		keyd->audit.repeats); /* every tgtd of the level asks again after this */
 	admin_wait(admin, &s->waiting, serial);

@@ -279,9 +279,9 @@ static const struct custody *find_new_custody(struct request *r)
 			names_of_custodies(names, sizeof(names)));
 		return NULL;
 	}
-	if (r->keyd->destroys || r->keyd->sanitizes ||
-		has_destroying(
-			&r->keyd->store)) { /* its certificate would speak of two custodies */
+	if (request_is_in_the_way(r, OPERATION_CUSTODY, &(struct scope){.level = NULL}))
+		return NULL;
+	if (has_destroying(&r->keyd->store)) { /* its certificate would speak of two custodies */
 		request_answer(r, PROTO_BUSY, NULL,
 			"nothing was changed: a key is being destroyed; try again after that");
 		return NULL;

@@ -91,7 +91,9 @@ static bool choose_levels(struct request *r, struct outgoing *out)
 		struct level *level = ks->levels[i];
 		if (name[0] ? strcmp(level->name, name) != 0 : level->state == KEY_DESTROYED)
 			continue;
-		if (request_level_is_unfit(r, level))
+		const struct scope scope = {.level = level};
+		if (request_is_in_the_way(r, OPERATION_EXPORT, &scope) ||
+			request_level_is_unfit(r, level))
 			return false;
 		out->levels[out->count++] = level;
 	}

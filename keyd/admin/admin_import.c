@@ -147,11 +147,7 @@ static void answer_obstacle(struct request *r, const struct incoming *in,
 		request_answer(r, PROTO_FAILED, NULL, "%s: the key store has no place for so much",
 			so_far(in));
 		break;
-	case IMPORT_BUSY:
 	case IMPORT_FREE:
-		request_answer(r, PROTO_BUSY, NULL,
-			"%s: level %s is being destroyed: try again when that is done", so_far(in),
-			from->name);
 		break;
 	}
 }
@@ -160,8 +156,11 @@ static void answer_obstacle(struct request *r, const struct incoming *in,
 static bool check_level(struct request *r, const struct incoming *in,
 	const struct package_level *from, const struct package_reader *reader)
 {
+	const struct scope here = {.level = keystore_level(&r->keyd->store, from->name)};
 	const struct volume *volume;
 
+	if (here.level && request_is_in_the_way(r, OPERATION_IMPORT, &here))
+		return false;
 	enum import_obstacle obstacle = keystore_import_obstacle(
 		&r->keyd->store, from, *reader, r->msg.import.force, &volume);
 	if (obstacle != IMPORT_FREE) {

@@ -14,11 +14,7 @@ bool request_level_is_unfit(struct request *r, const struct level *level)
 {
 	char when[TEXT_TIME_BYTES];
 
-	if (level->busy) {
-		request_answer(r, PROTO_BUSY, NULL,
-			"level %s is being suspended or destroyed: try again when that is done",
-			level->name);
-	} else if (level->state == KEY_DESTROYED) {
+	if (level->state == KEY_DESTROYED) {
 		text_time(when, level->destroyed_at);
 		request_answer(r, PROTO_DESTROYED, NULL,
 			"already destroyed on %s; see keyadm level show %s", when, level->name);
@@ -106,12 +102,19 @@ void request_level_show(struct request *r)
 		request_answer(r, PROTO_OK, inventory_level(r->keyd, level, true), "%s", "");
 }
 
+/* True, and answered, when the level cannot be suspended or resumed. */
+static bool is_not_to_change(struct request *r, enum operation wanted, struct level *level)
+{
+	return request_is_in_the_way(r, wanted, &(struct scope){.level = level}) ||
+	       request_level_is_unfit(r, level);
+}
+
 void request_level_suspend(struct request *r)
 {
 	struct level *level = request_find_level(r);
 	int rc = 0;
 
-	if (!level || request_level_is_unfit(r, level))
+	if (!level || is_not_to_change(r, OPERATION_SUSPEND, level))
 		return;
 	if (!request_audit_before(r, "level-suspend", level->name, NULL, NULL))
 		return;
@@ -129,7 +132,7 @@ void request_level_resume(struct request *r)
 	struct level *level = request_find_level(r);
 	int rc = 0;
 
-	if (!level || request_level_is_unfit(r, level))
+	if (!level || is_not_to_change(r, OPERATION_RESUME, level))
 		return;
 	if (!request_audit_before(r, "level-resume", level->name, NULL, NULL))
 		return;
@@ -146,12 +149,12 @@ void request_level_resume(struct request *r)
 
 void request_level_destroy(struct request *r)
 {
-	struct level *level = request_find_level(r);
+	const struct scope scope = {.level = request_find_level(r)};
 
-	if (!level)
+	if (!scope.level || request_is_in_the_way(r, OPERATION_DESTROY_LEVEL, &scope))
 		return;
 	/* What is damaged or half destroyed can still be destroyed. */
-	if ((level->busy || level->state == KEY_DESTROYED) && request_level_is_unfit(r, level))
+	if (scope.level->state == KEY_DESTROYED && request_level_is_unfit(r, scope.level))
 		return;
-	request_destroy(r, &(struct scope){.level = level});
+	request_destroy(r, &scope);
 }

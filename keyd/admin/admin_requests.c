@@ -55,6 +55,19 @@ struct level *request_find_level(struct request *r)
 	return level;
 }
 
+bool request_is_in_the_way(struct request *r, enum operation wanted, const struct scope *scope)
+{
+	enum operation held;
+
+	if (precedence_allows(r->keyd, wanted, scope, &held))
+		return false;
+	request_answer(r, PROTO_BUSY, NULL,
+		"nothing was changed: %s%s or a volume of it is %s: try again when that is done",
+		scope->level ? "level " : "a level", scope->level ? scope->level->name : "",
+		precedence_doing(held));
+	return true;
+}
+
 bool request_audit_before(struct request *r, const char *event, const char *level,
 	const struct volume *volume, const char *detail)
 {

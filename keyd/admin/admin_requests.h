@@ -5,6 +5,7 @@
 
 #include "admin.h"
 #include "erasure.h"
+#include "precedence.h"
 
 struct request {
 	struct keyd *keyd;
@@ -52,7 +53,10 @@ void request_custody_change(struct request *r);
 
 /* admin_levels.c */
 
-/* True, and answered, when level is in no state for what is asked: destroyed, under way, or damaged. */
+/* True, and answered, when something under way on scope keeps wanted from beginning: precedence.h. */
+bool request_is_in_the_way(struct request *r, enum operation wanted, const struct scope *scope);
+
+/* True, and answered, when level is in no state for what is asked: destroyed, or damaged. */
 bool request_level_is_unfit(struct request *r, const struct level *level);
 
 void request_level_create(struct request *r);

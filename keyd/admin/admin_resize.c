@@ -67,19 +67,15 @@ static const struct peer *find_unable(const struct keyd *keyd, const struct volu
 }
 
 /* False: answered. */
-static bool is_possible(struct request *r, const struct volume *volume)
+static bool is_possible(struct request *r, struct volume *volume)
 {
 	const char *wrong = check_size(volume, r->msg.volume_resize.size_bytes);
 	const struct peer *unable = find_unable(r->keyd, volume);
 
-	if (volume->level->busy) {
-		request_answer(r, PROTO_BUSY, NULL,
-			"level %s or a volume of it is being suspended or destroyed: try again "
-			"when that is done",
-			volume->level->name);
-		return false;
-	}
-	if (request_volume_is_unfit(r, volume))
+	const struct scope scope = {.level = volume->level, .volume = volume};
+
+	if (request_is_in_the_way(r, OPERATION_RESIZE, &scope) ||
+		request_volume_is_unfit(r, volume))
 		return false;
 	if (wrong) {
 		request_answer(r, PROTO_INVALID, NULL, "%s", wrong);

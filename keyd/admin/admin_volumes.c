@@ -91,8 +91,9 @@ static struct level *level_to_fill(struct request *r)
 			"create");
 		return NULL;
 	}
+	const struct scope scope = {.level = level};
 	if (level->state == KEY_ACTIVE)
-		return level;
+		return request_is_in_the_way(r, OPERATION_CREATE, &scope) ? NULL : level;
 	enum proto_status status = level->state == KEY_SUSPENDED ? PROTO_SUSPENDED
 				   : level->state == KEY_DAMAGED ? PROTO_DAMAGED
 								 : PROTO_DESTROYED;
@@ -277,17 +278,12 @@ void request_volume_destroy(struct request *r)
 
 	if (!volume)
 		return;
+	const struct scope scope = {.level = volume->level, .volume = volume};
 	enum key_state state = keystore_volume_state(volume);
-	if (volume->level->busy) {
-		request_answer(r, PROTO_BUSY, NULL,
-			"level %s or a volume of it is being suspended or destroyed: try again "
-			"when "
-			"that is done",
-			volume->level->name);
+	if (request_is_in_the_way(r, OPERATION_DESTROY_VOLUME, &scope))
 		return;
-	}
 	if ((state == KEY_DESTROYED || volume->level->state == KEY_DESTROYING) &&
 		request_volume_is_unfit(r, volume))
 		return;
-	request_destroy(r, &(struct scope){.level = volume->level, .volume = volume});
+	request_destroy(r, &scope);
 }

@@ -10,7 +10,9 @@
 #include "clock.h"
 #include "ledger.h"
 #include "log.h"
+#include "precedence.h"
 #include "revocation.h"
+#include "sanitize.h"
 #include "serverkeys.h"
 #include "token.h"
 
@@ -72,7 +74,6 @@ static void unlink_destroy(struct keyd *keyd, struct destroy *d)
 		link = &(*link)->next;
 	if (*link)
 		*link = d->next;
-	d->rev.scope.level->busy = false;
 }
 
 static void destroy_free(struct destroy *d)
@@ -229,6 +230,7 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	struct destroy *d = (struct destroy *)rev;
 	char names[PROTO_MESSAGE_BYTES];
 
+	sanitize_drop_overtaken(keyd, &rev->scope);
 	size_t missing = revocation_missing(rev, names, sizeof(names));
 	if (missing)
 		log_warning("destroying %s: %zu did not acknowledge: %s", scope_name(&rev->scope),
@@ -248,19 +250,34 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	d->erasing = true;
 }
 
+bool destroy_under_way(const struct keyd *keyd, const struct scope *scope, bool of_level)
+{
+	for (const struct destroy *d = keyd->destroys; d; d = d->next) {
+		if (!d->rev.scope.volume == of_level && precedence_overlap(&d->rev.scope, scope))
+			return true;
+	}
+	return false;
+}
+
+/* A volume that was being destroyed before gets its own certificate first: its files are the level's, too. */
+static bool waits_for_volumes(const struct keyd *keyd, const struct destroy *d)
+{
+	return !d->rev.scope.volume && destroy_under_way(keyd, &d->rev.scope, false);
+}
+
 bool destroy_step(struct keyd *keyd)
 {
 	bool more = false;
 
 	for (struct destroy *d = keyd->destroys, *next; d && !keyd->unclear; d = next) {
 		next = d->next;
-		if (!d->erasing)
+		if (!d->erasing || waits_for_volumes(keyd, d))
 			continue;
 		if (erasure_step(&keyd->store, &d->rev.scope, ERASE_FILES_A_STEP, &d->progress) ||
 			erasure_try_again(&d->progress))
 			more = true;
 		else
-			finish(keyd, d);
+			finish(keyd, d), more = true; /* another one may have waited for it */
 	}
 	return more;
 }
@@ -281,7 +298,7 @@ static struct destroy *new_destroy(const struct scope *scope)
 static void begin(struct keyd *keyd, struct destroy *d, bool erasing)
 {
 	set_state(&d->rev.scope, KEY_DESTROYING, 0);
-	d->rev.scope.level->busy = true;
+	sanitize_give_way(keyd, &d->rev.scope);
 	d->next = keyd->destroys;
 	keyd->destroys = d; /* the list owns it */
 	d->erasing = erasing;
@@ -422,7 +439,8 @@ void destroy_resume_all(struct keyd *keyd)
 	for (size_t i = 0; i < keyd->store.level_count; i++) {
 		struct level *level = keyd->store.levels[i];
 		resume(keyd, &(struct scope){.level = level});
-		for (size_t k = 0; !level->busy && k < level->volume_count; k++)
+		bool whole = destroy_under_way(keyd, &(struct scope){.level = level}, true);
+		for (size_t k = 0; !whole && k < level->volume_count; k++)
 			resume(keyd, &(struct scope){.level = level, .volume = level->volumes[k]});
 	}
 }

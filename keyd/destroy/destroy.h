@@ -8,7 +8,8 @@
  *   erase  every key file of the scope, and the level's key in the custody's token
  *   tombstone, certificate, audit, end of the intent, answer
  *
- * One transaction at a time works on a level (level->busy).
+ * What may be under way on the same level or volume meanwhile is in precedence.c. A level's destruction waits, before it
+ * erases, for its volumes' that began earlier; a sanitization ends within the destruction that overtakes it.
  */
 #ifndef KEYD_DESTROY_H
 #define KEYD_DESTROY_H
@@ -37,6 +38,9 @@ enum proto_status destroy_start(struct keyd *keyd, const struct destroy_order *o
 
 /* Goes on with everything that the last run of keyd left unfinished. */
 void destroy_resume_all(struct keyd *keyd);
+
+/* Whether a destruction that overlaps scope is under way: of a level, or of a volume. */
+bool destroy_under_way(const struct keyd *keyd, const struct scope *scope, bool of_level);
 
 /* Does a bounded amount of erasing. True: there is more to do at once. */
 bool destroy_step(struct keyd *keyd);

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "precedence.h"
 #include "text.h"
 #include "wrap.h"
 
@@ -195,11 +196,16 @@ static int remove_request(struct keyd *keyd, struct pending *p)
 static enum proto_status carry_out(
 	struct keyd *keyd, struct pending *p, struct admin *admin, uint32_t serial, char *message)
 {
+	enum operation held;
 	char detail[96];
 
-	if (p->scope.level->busy)
+	if (!precedence_allows(keyd,
+		    p->scope.volume ? OPERATION_DESTROY_VOLUME : OPERATION_DESTROY_LEVEL, &p->scope,
+		    &held))
 		return refuse(message, PROTO_BUSY,
-			"the level is being suspended or destroyed: it is carried out after that");
+			"it is being destroyed already: the request is carried out after that, if "
+			"that "
+			"fails");
 	if (p->terms.approved)
 		(void)snprintf(detail, sizeof(detail), "request %s, approved by uid %u", p->id,
 			(unsigned)p->terms.approver);

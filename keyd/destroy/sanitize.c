@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "ledger.h"
 #include "log.h"
+#include "precedence.h"
 #include "sanitize_private.h"
 #include "serverkeys.h"
 #include "token.h"
@@ -38,7 +39,6 @@ static void unlink_sanitize(struct keyd *keyd, struct sanitize *s)
 		link = &(*link)->next;
 	if (*link)
 		*link = s->next;
-	volume_of(s)->level->busy = false;
 }
 
 static void answer(
@@ -150,6 +150,9 @@ static void on_restored(struct keyd *keyd, struct revocation *rev)
 /* Whoever had the volume may ask for its new key. */
 static void restore(struct keyd *keyd, struct sanitize *s)
 {
+	s->step = STEP_DONE;
+	if (keystore_volume_state(volume_of(s)) != KEY_ACTIVE)
+		return; /* its level was suspended meanwhile: resuming it tells everybody */
 	s->step = STEP_RESTORE;
 	s->rev.type = PROTO_RESTORE;
 	s->rev.done = on_restored;
@@ -188,6 +191,10 @@ static void on_revoked(struct keyd *keyd, struct revocation *rev)
 	struct sanitize *s = (struct sanitize *)rev;
 	char names[PROTO_MESSAGE_BYTES];
 
+	if (s->step == STEP_OVERTAKEN) {
+		s->step = STEP_DONE;
+		return;
+	}
 	size_t missing = revocation_missing(rev, names, sizeof(names));
 	if (missing)
 		log_warning("sanitizing %s: %zu did not acknowledge: %s", volume_of(s)->uuid,
@@ -215,6 +222,43 @@ static void erase(struct keyd *keyd, struct sanitize *s)
 	if (!erasure_step(&keyd->store, &s->rev.scope, FILES_A_STEP, &s->progress) &&
 		!erasure_try_again(&s->progress))
 		finish(keyd, s);
+}
+
+bool sanitize_under_way(const struct keyd *keyd, const struct scope *scope)
+{
+	for (const struct sanitize *s = keyd->sanitizes; s; s = s->next) {
+		if (s->step != STEP_OVERTAKEN && precedence_overlap(&s->rev.scope, scope))
+			return true;
+	}
+	return false;
+}
+
+void sanitize_give_way(struct keyd *keyd, const struct scope *scope)
+{
+	for (struct sanitize *s = keyd->sanitizes; s; s = s->next) {
+		if (s->step == STEP_OVERTAKEN || !precedence_overlap(&s->rev.scope, scope))
+			continue;
+		log_info("sanitizing %s ends: its key is being destroyed for good",
+			volume_of(s)->uuid);
+		if (sanitize_audit(keyd, s, "sanitize-overtaken", NULL, "ok"))
+			log_error("that sanitizing %s was overtaken is not in the audit log",
+				volume_of(s)->uuid);
+		answer(keyd, s, PROTO_FAILED, "the volume or its level is being destroyed");
+		/* Answers to its REVOKE may be on their way; the destruction ends whoever is silent. */
+		s->rev.kill_silent = false;
+		s->step = s->step == STEP_REVOKE ? STEP_OVERTAKEN : STEP_DONE;
+		if (s->step == STEP_DONE)
+			revocation_forget(keyd, &s->rev);
+	}
+}
+
+void sanitize_drop_overtaken(struct keyd *keyd, const struct scope *scope)
+{
+	for (struct sanitize *s = keyd->sanitizes; s; s = s->next) {
+		if (s->step != STEP_OVERTAKEN || !precedence_overlap(&s->rev.scope, scope))
+			continue;
+		s->rev.deadline_ms = 0; /* on_revoked() comes with the next look at the revocations */
+	}
 }
 
 bool sanitize_step(struct keyd *keyd)
@@ -249,7 +293,6 @@ struct sanitize *sanitize_new(struct volume *volume)
 void sanitize_begin(struct keyd *keyd, struct sanitize *s)
 {
 	volume_of(s)->state = KEY_SANITIZING;
-	volume_of(s)->level->busy = true;
 	s->next = keyd->sanitizes;
 	keyd->sanitizes = s; /* the list owns it */
 	s->rev.kill_silent = keyd->config.kill_unresponsive;
@@ -278,7 +321,9 @@ void sanitize_go_on(struct keyd *keyd, struct volume *volume)
 {
 	struct record rec;
 
-	if (volume->state != KEY_SANITIZING || volume->level->busy)
+	const struct scope scope = {.level = volume->level, .volume = volume};
+
+	if (keystore_volume_state(volume) != KEY_SANITIZING || sanitize_under_way(keyd, &scope))
 		return;
 	struct sanitize *s = sanitize_new(volume);
 	int rc = s ? erasure_read_sanitize(&keyd->store, &s->rev.scope, &rec) : -ENOMEM;
@@ -312,7 +357,7 @@ void sanitize_resume_all(struct keyd *keyd)
 {
 	for (size_t i = 0; i < keyd->store.level_count; i++) {
 		struct level *level = keyd->store.levels[i];
-		for (size_t k = 0; k < level->volume_count && !level->busy; k++)
+		for (size_t k = 0; k < level->volume_count; k++)
 			sanitize_go_on(keyd, level->volumes[k]);
 	}
 }

@@ -12,7 +12,8 @@
  *   header  goes to every consumer that attaches the volume, until one says that it is on the medium
  *
  * Before the intent nothing is changed. After it the old key never leaves again. One transaction at a time works on
- * a level (level->busy).
+ * a volume. One that is overtaken by a destruction of its volume or level leaves the rest to that: whoever asked
+ * is answered at once, and gets no other key (precedence.c).
  */
 #ifndef KEYD_SANITIZE_H
 #define KEYD_SANITIZE_H
@@ -43,6 +44,15 @@ void sanitize_go_on(struct keyd *keyd, struct volume *volume);
 
 /* Goes on with everything that the last run of keyd left unfinished. */
 void sanitize_resume_all(struct keyd *keyd);
+
+/* Whether one that overlaps scope is under way, and not overtaken. */
+bool sanitize_under_way(const struct keyd *keyd, const struct scope *scope);
+
+/* scope is being destroyed, durably: what is under way in it is a part of that from now on. */
+void sanitize_give_way(struct keyd *keyd, const struct scope *scope);
+
+/* Everybody has answered that destruction: nobody is waited for any more. */
+void sanitize_drop_overtaken(struct keyd *keyd, const struct scope *scope);
 
 /* Does a bounded amount of work. True: there is more to do at once. */
 bool sanitize_step(struct keyd *keyd);

@@ -6,7 +6,7 @@
 #include "revocation.h"
 #include "sanitize.h"
 
-enum step { STEP_REVOKE, STEP_ERASE, STEP_RESTORE, STEP_DONE };
+enum step { STEP_REVOKE, STEP_ERASE, STEP_RESTORE, STEP_OVERTAKEN, STEP_DONE };
 
 struct sanitize {
 	struct revocation rev; /* first; of REVOKE, then of RESTORE */

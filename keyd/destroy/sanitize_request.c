@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "log.h"
 #include "peer.h"
+#include "precedence.h"
 #include "sanitize_private.h"
 #include "text.h"
 #include "token.h"
@@ -39,6 +40,7 @@ static bool may_ask(const struct asking *a, const struct volume *volume)
 static enum proto_status check(struct asking *a)
 {
 	const struct keyd *keyd = a->keyd;
+	enum operation held;
 
 	/* Its client has been told nothing, may be back through another tgtd, and writes what it means to keep. */
 	if (peer_hung_up(a->consumer->session.fd))
@@ -52,9 +54,13 @@ static enum proto_status check(struct asking *a)
 	if (!policy_destroy_rules(&keyd->config.policy, volume->level->name).sanitize)
 		return refuse(a, PROTO_DENIED,
 			"keyd.conf(5) does not say sanitize = yes for the volume's level");
-	if (volume->level->busy || volume->header_due)
+	if (clock_now_ms() < volume->level->no_sanitize_until_ms)
+		return refuse(a, PROTO_BUSY, "an administrator's request comes first");
+	const struct scope scope = {.level = volume->level, .volume = volume};
+	if (!precedence_allows(a->keyd, OPERATION_SANITIZE, &scope, &held) || volume->header_due)
 		return refuse(a, PROTO_BUSY,
-			"the level or a volume of it is being suspended, destroyed or sanitized");
+			"the volume or its level is being suspended, resumed, destroyed or "
+			"sanitized");
 	if (keystore_volume_state(volume) != KEY_ACTIVE)
 		return refuse(a, PROTO_SUSPENDED, "the volume's key is not active");
 	if (volume->sanitized >= SANITIZATIONS_MAX)

@@ -82,8 +82,8 @@ struct level {
 	const struct custody *leaky; /* of class "clear", that its key was in earlier; NULL: none */
 	struct volume **volumes;     /* owned */
 	size_t volume_count;
-	bool busy;       /* a suspension or a destruction on it is under way */
 	bool old_format; /* sealed by an earlier keyd (record.h) */
+	int64_t no_sanitize_until_ms; /* of clock_now_ms(): an administrator's request comes first (precedence.h) */
 };
 
 struct keystore {

@@ -21,7 +21,6 @@ enum import_obstacle {
 	IMPORT_LEVEL_EXISTS,
 	IMPORT_LEVEL_DESTROYED, /* here, and nobody insists */
 	IMPORT_OTHER_KEY,       /* the level that was destroyed here had another one */
-	IMPORT_BUSY,
 	IMPORT_UUID_TAKEN,
 	IMPORT_PATH_TAKEN,
 	IMPORT_TOO_MANY,

@@ -44,8 +44,6 @@ enum import_obstacle keystore_import_obstacle(const struct keystore *ks,
 		return IMPORT_LEVEL_DESTROYED;
 	if (here && here->fingerprint[0] && strcmp(here->fingerprint, from->fingerprint))
 		return IMPORT_OTHER_KEY;
-	if (here && here->busy)
-		return IMPORT_BUSY;
 	if (from->volumes > KEYSTORE_VOLUMES_MAX ||
 		(!here && ks->level_count >= KEYSTORE_LEVELS_MAX))
 		return IMPORT_TOO_MANY;

@@ -78,7 +78,6 @@ done
 TGT=a
 refused "no key leaves" 1 "being replaced" keyadm volume key "$STATE/red.img" --out "$STATE/between.key"
 like "the list says so" "$(keyadm volume list)" sanitizing
-refused "the level cannot be destroyed by halves" 1 "try again" keyadm volume destroy "$STATE/red.img" --yes
 is "nor is it done" "$(<"$STATE/said")" ""
 tell ack "$(sed -n 's/^revoke //p' "$STATE/told" | tail -n 1)" 1
 wait "$asker"

@@ -28,6 +28,7 @@ struct keyd small_keyd;
 static struct server server;
 static struct proto_channel clients[SMALL_PEERS];
 static bool silence;
+static enum small_peer asking; /* whose answers count */
 static int answer_status;
 static char answer_said[PROTO_MESSAGE_BYTES];
 
@@ -162,6 +163,8 @@ static void on_answer(enum small_peer who, const struct proto_msg *msg)
 {
 	struct proto_msg ack = {.serial = msg->serial};
 
+	if (who != asking && msg->type != PROTO_REVOKE && msg->type != PROTO_RESTORE)
+		return;
 	switch (msg->type) {
 	case PROTO_REVOKE:
 	case PROTO_RESTORE:
@@ -172,6 +175,7 @@ static void on_answer(enum small_peer who, const struct proto_msg *msg)
 		break;
 	case PROTO_REPLY:
 	case PROTO_HELLO_REPLY:
+	case PROTO_SANITIZE_REPLY:
 		answer_status = (int)msg->reply.status;
 		memcpy(answer_said, msg->reply.message, sizeof(answer_said));
 		break;
@@ -257,6 +261,7 @@ int small_keyd_ask(enum small_peer who, const struct proto_msg *msg)
 {
 	if (!get_page(who, msg))
 		return answer_status;
+	asking = who;
 	answer_status = -1;
 	answer_said[0] = '\0';
 	send_as(who, msg);
