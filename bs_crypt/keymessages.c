@@ -82,6 +82,22 @@ int keysession_tell_scrub(struct session *s)
 	return send_message(s, &msg);
 }
 
+static void fill_store(struct proto_msg *msg, const struct keysession_member *m)
+{
+	*msg = (struct proto_msg){.type = PROTO_STORE};
+	msg->store.store_bytes = volume_store_bytes(m->vol);
+	(void)snprintf(msg->store.uuid, sizeof(msg->store.uuid), "%s", volume_uuid(m->vol));
+}
+
+/* keyd hears that the volume has grown. */
+static int tell_store(struct session *s, const struct keysession_member *m)
+{
+	struct proto_msg msg;
+
+	fill_store(&msg, m);
+	return send_message(s, &msg);
+}
+
 static uint32_t next_serial(struct session *s)
 {
 	if (!++s->last_serial)
@@ -99,10 +115,10 @@ static uint32_t *find_slot(struct session *s, uint32_t serial)
 	return NULL;
 }
 
-/* The member stays due when there is no room for its message. */
+/* keyd learns the length of the file first. The member stays due when there is no room for its messages. */
 static int send_attach(struct session *s, struct keysession_member *m, uint32_t *slot)
 {
-	struct proto_msg msg = {.type = PROTO_ATTACH, .serial = next_serial(s)};
+	struct proto_msg msg = {.type = PROTO_ATTACH, .serial = next_serial(s)}, store;
 
 	msg.attach.key_at = (uint32_t)(slot - s->slots) * PAGE_SLOT_BYTES;
 	(void)snprintf(msg.attach.uuid, sizeof(msg.attach.uuid), "%s", volume_uuid(m->vol));
@@ -112,7 +128,8 @@ static int send_attach(struct session *s, struct keysession_member *m, uint32_t 
 	int rc = keysession_tell_scrub(s);
 	if (rc)
 		return rc;
-	rc = proto_send(&s->channel, &msg, -1, 0);
+	fill_store(&store, m);
+	rc = proto_send(&s->channel, &store, -1, 0) ?: proto_send(&s->channel, &msg, -1, 0);
 	if (rc == -ETIMEDOUT) {
 		s->crowded = true;
 		return rc;
@@ -218,6 +235,8 @@ void keysession_settle(struct session *s)
 {
 	for (struct keysession_member *m = s->members; m && s->online; m = m->next) {
 		uint32_t serial = m->restore;
+		if (m->holding && volume_has_grown(m->vol) && tell_store(s, m))
+			return;
 		if (!serial || !has_followed(m))
 			continue;
 		m->restore = 0;

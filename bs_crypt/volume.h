@@ -79,6 +79,15 @@ uint64_t volume_size_bytes(const struct volume *vol); /* as initiators see it; a
 int volume_grow(struct volume *vol, char *why, size_t why_bytes)
 	__attribute__((warn_unused_result));
 
+/*
+ * What keyd is told of the store's length: as it was measured when the volume was opened, until keyd's first answer;
+ * after that no more than what is served. The session's thread.
+ */
+uint64_t volume_store_bytes(const struct volume *vol);
+
+/* Whether volume_grow() has succeeded since the last call. Any thread. */
+bool volume_has_grown(struct volume *vol);
+
 /* Whether volume_grow() is due, or was in vain. Any thread. */
 bool volume_grows(const struct volume *vol);
 

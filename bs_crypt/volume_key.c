@@ -201,8 +201,9 @@ int volume_key_apply(struct volume *vol, const struct proto_attach_reply *reply,
 	if (!rc && reply->status == PROTO_OK)
 		rc = take_key(vol, reply, header && !vol->read_only, why, why_bytes);
 	if (rc || reply->status == PROTO_SUSPENDED)
-		(void)volume_key_wipe(vol,
-			rc && rc != -ENOMEM && rc != -ESTALE ? VOLUME_NO_ACCESS : VOLUME_NOT_READY);
+		(void)volume_key_wipe(vol, rc && rc != -ENOMEM && rc != -ESTALE && rc != -ENOSPC
+						   ? VOLUME_NO_ACCESS
+						   : VOLUME_NOT_READY);
 	return rc;
 }
 
@@ -250,6 +251,17 @@ void volume_sanitize(struct volume *vol, struct volume_sanitization *s)
 	keysession_sanitize(vol->member, s);
 }
 
+uint64_t volume_store_bytes(const struct volume *vol)
+{
+	return vol->known ? vol->segment.data_offset_bytes + vol->size_bytes
+			  : vol->store->size_bytes;
+}
+
+bool volume_has_grown(struct volume *vol)
+{
+	return atomic_exchange(&vol->grown, false);
+}
+
 bool volume_grows(const struct volume *vol)
 {
 	return vol->recorded_bytes > vol->size_bytes;
@@ -266,7 +278,8 @@ int volume_grow(struct volume *vol, char *why, size_t why_bytes)
 		rc = check_store(vol, size_bytes, why, why_bytes);
 	if (rc)
 		return rc;
-	vol->size_bytes = size_bytes;
+	if (atomic_exchange(&vol->size_bytes, size_bytes) != size_bytes)
+		atomic_store(&vol->grown, true);
 	keysession_look(vol->member); /* keyd may wait for this */
 	return 0;
 }

@@ -27,6 +27,7 @@ struct volume {
 	const struct cipher *cipher;
 	_Atomic uint64_t size_bytes;     /* what is served; grows on the main thread */
 	_Atomic uint64_t recorded_bytes; /* what keyd has on record; the session's thread */
+	atomic_bool grown;               /* keyd is to be told; set on the main thread */
 
 	pthread_mutex_t header_lock; /* over writing the medium's header */
 	pthread_rwlock_t key_lock;

@@ -354,11 +354,43 @@ static enum proto_status release_key(struct attach *a, struct proto_attach_reply
 	return refuse(a, PROTO_FAILED, "keyd cannot read or record the key: see its log");
 }
 
+/*
+ * How large the volume is for this tgtd. A size that no tgtd has served yet may be more than the file has: who opens
+ * the volume with less goes on with the size that was served. Who has it open measures the file before it grows.
+ */
+static uint64_t size_for(
+	const struct consumer *consumer, struct volume *volume, bool held, bool *serves)
+{
+	const struct proto_store *store = &consumer->store;
+	bool told = !strcmp(store->uuid, volume->uuid);
+
+	*serves = volume->served_bytes && told && store->store_bytes >= volume->data_offset_bytes &&
+		  store->store_bytes - volume->data_offset_bytes >= volume->size_bytes;
+	return !volume->served_bytes || held || *serves ? volume->size_bytes : volume->served_bytes;
+}
+
+/* Before the tgtd has the answer, so that a size which was served is never taken back. */
+static void settle_size(struct attach *a, bool held, struct proto_attach_reply *reply)
+{
+	struct volume *volume = a->volume;
+	bool serves;
+
+	reply->size_bytes = size_for(a->consumer, volume, held, &serves);
+	if (!serves || reply->status != PROTO_OK)
+		return;
+	uint64_t served_bytes = volume->served_bytes;
+	int rc = keystore_volume_note_served(&a->keyd->store, volume, volume->size_bytes);
+	if (!rc)
+		return;
+	log_error("volume %s: cannot record that its new size is served: %s", volume->uuid,
+		token_strerror(rc));
+	reply->size_bytes = served_bytes;
+}
+
 static void fill_record(const struct volume *volume, struct proto_attach_reply *reply)
 {
 	reply->sector_bytes = volume->sector_bytes;
 	reply->data_offset_bytes = volume->data_offset_bytes;
-	reply->size_bytes = volume->size_bytes;
 	memcpy(reply->uuid, volume->uuid, sizeof(reply->uuid));
 	memcpy(reply->level, volume->level->name, sizeof(reply->level));
 	(void)snprintf(reply->cipher, sizeof(reply->cipher), "%s", volume->cipher->name);
@@ -375,14 +407,17 @@ static void on_attach(struct keyd *keyd, struct consumer *consumer)
 	};
 
 	enum proto_status status = check_attach(&a);
+	bool held = a.volume && consumer_holds_volume(consumer, a.volume);
 	*msg = (struct proto_msg){.type = PROTO_ATTACH_REPLY, .serial = a.serial};
 	if (status == PROTO_OK)
 		status = release_key(&a, &msg->attach_reply);
 	if (status != PROTO_OK)
 		(void)audit_attach(&a, status);
-	if (status == PROTO_OK || status == PROTO_SUSPENDED)
-		fill_record(a.volume, &msg->attach_reply);
 	msg->attach_reply.status = status;
+	if (status == PROTO_OK || status == PROTO_SUSPENDED) {
+		fill_record(a.volume, &msg->attach_reply);
+		settle_size(&a, held, &msg->attach_reply);
+	}
 	memcpy(msg->attach_reply.message, a.message, sizeof(a.message));
 	(void)session_send(keyd, &consumer->session, msg, -1);
 	secret_wipe(msg, sizeof(*msg));
@@ -462,6 +497,25 @@ static void on_grows(struct keyd *keyd, struct consumer *consumer)
 	consumer->grows = true;
 }
 
+/* Of a volume that it holds: how much of it is served from now on. */
+static void on_store(struct keyd *keyd, struct consumer *consumer)
+{
+	consumer->store = keyd->io.msg->store;
+	const struct proto_store *store = &consumer->store;
+	struct volume *volume =
+		text_is_uuid(store->uuid) ? keystore_volume(&keyd->store, store->uuid) : NULL;
+
+	if (!volume || !consumer_holds_volume(consumer, volume) ||
+		keystore_volume_state(volume) != KEY_ACTIVE ||
+		store->store_bytes <= volume->data_offset_bytes)
+		return;
+	int rc = keystore_volume_note_served(
+		&keyd->store, volume, store->store_bytes - volume->data_offset_bytes);
+	if (rc)
+		log_error("volume %s: cannot record that its new size is served: %s", volume->uuid,
+			token_strerror(rc));
+}
+
 static void on_ping(struct keyd *keyd, struct consumer *consumer)
 {
 	const struct proto_msg pong = {.type = PROTO_PONG, .serial = keyd->io.msg->serial};
@@ -482,6 +536,7 @@ static const struct {
 	{PROTO_PING, false, on_ping},
 	{PROTO_SCRUB, false, on_scrub},
 	{PROTO_GROWS, false, on_grows},
+	{PROTO_STORE, false, on_store},
 	{PROTO_SANITIZE, false, sanitize_request},
 	{PROTO_HEADER_WRITTEN, false, sanitize_header_written},
 };

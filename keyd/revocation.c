@@ -206,6 +206,15 @@ bool revocation_under_way(const struct keyd *keyd, const struct volume *volume)
 	return false;
 }
 
+bool revocation_resizes(const struct keyd *keyd, const struct volume *volume)
+{
+	for (const struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		if (rev->reason == PROTO_REASON_RESIZE && rev->scope.volume == volume)
+			return true;
+	}
+	return false;
+}
+
 static void record_kill(
 	struct keyd *keyd, const struct revocation *rev, const struct peer *peer, int rc)
 {

@@ -65,6 +65,9 @@ bool revocation_on_ack(struct keyd *keyd, struct consumer *consumer, uint16_t ty
 /* Whether an acknowledgement that the volume's key is wiped, or back, is still waited for. */
 bool revocation_under_way(const struct keyd *keyd, const struct volume *volume);
 
+/* Whether a tgtd is still asked to serve another size of the volume. */
+bool revocation_resizes(const struct keyd *keyd, const struct volume *volume);
+
 /* The consumer's process has ended, and its keys with it. */
 void revocation_on_exit(struct keyd *keyd, struct consumer *consumer);
 

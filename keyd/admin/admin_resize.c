@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * VOLUME_RESIZE: the record becomes larger, then every tgtd that has the volume open is told to ask for it
- * again, and the administrator how many have taken the new size.
+ * again, and the administrator how many have taken the new size. keyd cannot measure the file, so a size that no tgtd
+ * has served yet can be taken back.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,20 +23,31 @@ struct resize {
 	uint64_t old_size_bytes;
 };
 
+/* What to do when a tgtd did not take the size. */
+static void advise(const struct volume *volume, char text[PROTO_MESSAGE_BYTES / 4])
+{
+	if (volume->served_bytes)
+		(void)snprintf(text, PROTO_MESSAGE_BYTES / 4,
+			"take the size back: keyadm volume resize %s %" PRIu64, volume->uuid,
+			volume->served_bytes);
+	else
+		(void)snprintf(text, PROTO_MESSAGE_BYTES / 4, "open the LUN anew");
+}
+
 static void on_told(struct keyd *keyd, struct revocation *rev)
 {
 	struct resize *resize = (struct resize *)rev;
 	const struct volume *volume = rev->scope.volume;
-	char names[PROTO_MESSAGE_BYTES - 256];
+	char names[PROTO_MESSAGE_BYTES - 352], advice[PROTO_MESSAGE_BYTES / 4];
 
+	advise(volume, advice);
 	size_t missing = revocation_missing(rev, names, sizeof(names));
 	struct json_object *json = inventory_volume(keyd, volume, true);
 	if (missing)
 		admin_answer_waiting(keyd, &resize->waiting, PROTO_UNPROVEN, json,
 			"volume %s has %" PRIu64 " bytes on record, but %zu did not confirm to "
-			"serve them: %s; look into its log and give the command again, or open "
-			"the LUN anew",
-			volume->uuid, volume->size_bytes, missing, names);
+			"serve them: %s; look into its log and give the command again, or %s",
+			volume->uuid, volume->size_bytes, missing, names, advice);
 	else
 		admin_answer_waiting(keyd, &resize->waiting, PROTO_OK, json,
 			"volume %s has %" PRIu64 " bytes%s; %zu tgtd serve them", volume->uuid,
@@ -48,8 +60,10 @@ static void on_told(struct keyd *keyd, struct revocation *rev)
 /* NULL, or what is wrong with the size. */
 static const char *check_size(const struct volume *volume, uint64_t size_bytes)
 {
-	if (size_bytes < volume->size_bytes)
-		return "volumes do not shrink: what is past the new end would be lost";
+	if (size_bytes < volume->size_bytes &&
+		(!volume->served_bytes || size_bytes < volume->served_bytes))
+		return "volumes do not shrink: what is past the new end would be lost; only a size "
+		       "that no tgtd has served yet can be taken back";
 	if (size_bytes > REQUEST_VOLUME_BYTES_MAX || size_bytes % volume->sector_bytes)
 		return "the size is too large, or no multiple of the sector size";
 	return NULL;
@@ -79,6 +93,12 @@ static bool is_possible(struct request *r, struct volume *volume)
 		return false;
 	if (wrong) {
 		request_answer(r, PROTO_INVALID, NULL, "%s", wrong);
+		return false;
+	}
+	if (r->msg.volume_resize.size_bytes < volume->size_bytes &&
+		revocation_resizes(r->keyd, volume)) {
+		request_answer(r, PROTO_BUSY, NULL,
+			"a tgtd is about to serve the size on record: try again in a moment");
 		return false;
 	}
 	if (unable)

@@ -222,6 +222,8 @@ struct json_object *inventory_volume(
 		  json_add_number(json, "sanitized", volume->sanitized) &&
 		  json_add_bool(json, "header_due", volume->header_due) &&
 		  json_add_bool(json, "resident", resident);
+	if (ok && volume->served_bytes)
+		ok = json_add_number(json, "served_bytes", volume->served_bytes);
 	const struct scope scope = {
 		.level = volume->level,
 		.volume = keystore_volume(&keyd->store, volume->uuid),

@@ -88,6 +88,7 @@ static const struct field header[] = {
 	U64(header.header_bytes), U32(header.number), STRING(header.uuid)};
 static const struct field header_written[] = {
 	U32(header_written.number), STRING(header_written.uuid)};
+static const struct field store[] = {U64(store.store_bytes), STRING(store.uuid)};
 static const struct field init[] = {STRING(init.custody)};
 static const struct field init_passphrase[] = {
 	STRING(init_passphrase.custody),
@@ -185,6 +186,7 @@ static const struct message messages[] = {
 	MESSAGE(SANITIZE_REPLY, reply),
 	MESSAGE(HEADER, header),
 	MESSAGE(HEADER_WRITTEN, header_written),
+	MESSAGE(STORE, store),
 	MESSAGE(INIT, init),
 	MESSAGE_BARE(STATUS),
 	MESSAGE(LEVEL_CREATE, level),

@@ -58,6 +58,8 @@ enum proto_type {
 	PROTO_HEADER, /* k  carries a memfd with the LUKS2 header that belongs to the key in the
 			 ATTACH_REPLY that follows with the same serial, and is not on the medium yet */
 	PROTO_HEADER_WRITTEN, /* c  that header is on the medium; no reply */
+	PROTO_STORE =
+		24, /* c  how long a volume's file is, or how much of it is served; no reply */
 
 	/* admin.sock. a: keyadm to keyd. Every request is answered by TEXT*, then one REPLY. */
 	PROTO_INIT = 32,        /* a */
@@ -178,6 +180,11 @@ struct proto_sanitize {
 struct proto_header {
 	uint64_t header_bytes; /* length of the memfd that comes with this message */
 	uint32_t number;       /* of the volume's sanitization */
+	char uuid[PROTO_UUID_BYTES];
+};
+
+struct proto_store {
+	uint64_t store_bytes; /* the header included */
 	char uuid[PROTO_UUID_BYTES];
 };
 
@@ -314,6 +321,7 @@ struct proto_msg {
 		struct proto_sanitize sanitize;
 		struct proto_header header;
 		struct proto_header_written header_written;
+		struct proto_store store;
 		struct proto_init init;
 		struct proto_init_passphrase init_passphrase;
 		struct proto_unlock unlock;

@@ -111,6 +111,7 @@ static int check_header(const struct resize *r)
 		r->path, r->uuid);
 }
 
+/* A size that is taken back needs no room; one that is not there is what it is taken back for. */
 static int check_room(const struct resize *r, uint64_t end_bytes)
 {
 	uint64_t total = r->target.size_bytes;
@@ -120,7 +121,7 @@ static int check_room(const struct resize *r, uint64_t end_bytes)
 			"%s has %" PRIu64 " bytes; the volume and its header need %" PRIu64
 			": make the device larger first, or say max",
 			r->path, total, end_bytes);
-	if (r->data_offset_bytes + r->size_bytes > total)
+	if (r->data_offset_bytes + r->size_bytes > total && end_bytes > total)
 		return keyadm_refuse(-EIO,
 			"%s has %" PRIu64
 			" bytes, which is less than the volume: a part of it is lost; bring it "
@@ -165,7 +166,7 @@ static int grow(struct resize *r, const char *size)
 	err = ask_whether(r);
 	if (!err)
 		err = check_room(r, r->data_offset_bytes + size_bytes);
-	if (!err)
+	if (!err && size_bytes > r->size_bytes)
 		err = target_grow(&r->target, r->data_offset_bytes + r->size_bytes,
 			r->data_offset_bytes + size_bytes, &watch);
 	return err ? err : commit(r);

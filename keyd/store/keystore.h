@@ -61,7 +61,9 @@ struct volume {
 	uint32_t sector_bytes;
 	uint64_t data_offset_bytes;
 	uint64_t size_bytes; /* what initiators see */
-	int64_t created_at;  /* seconds since the epoch; 0: unknown */
+	/* Not 0: no tgtd has said that it serves more than this, which is less; the size may go back to it. */
+	uint64_t served_bytes;
+	int64_t created_at; /* seconds since the epoch; 0: unknown */
 	int64_t destroyed_at;
 	uint32_t sanitized; /* how often its key was replaced, or is being */
 	bool header_due;    /* the LUKS2 header of the present key may not be on the medium yet */
@@ -211,10 +213,14 @@ int keystore_volume_commit(struct keystore *ks, struct volume_draft *draft, stru
 	__attribute__((warn_unused_result));
 
 /*
- * Records, durably, that volume is larger. 0 or -errno: then nobody knows what a restart would find, and the
+ * Records, durably, that volume has another size: a larger one, or one that is not less than served_bytes. 0 or -errno: then nobody knows what a restart would find, and the
  * index says what the file does. -EBADMSG: the volume is marked damaged.
  */
 int keystore_volume_resize(struct keystore *ks, struct volume *volume, uint64_t size_bytes)
+	__attribute__((warn_unused_result));
+
+/* Records, durably, that a tgtd serves this much of volume. 0 or an error as above. */
+int keystore_volume_note_served(struct keystore *ks, struct volume *volume, uint64_t served_bytes)
 	__attribute__((warn_unused_result));
 
 /* Frees what the draft still owns. Harmless on a zeroed draft (header_fd -1). */

@@ -35,7 +35,8 @@ static int add_volume(struct keystore *ks, struct volume *volume, const uint8_t 
 		.cipher = volume->cipher,
 		.sector_bytes = volume->sector_bytes,
 		.data_offset_bytes = volume->data_offset_bytes,
-		.size_bytes = volume->size_bytes,
+		/* What nobody serves yet may be more than there is, and could not be taken back there. */
+		.size_bytes = volume->served_bytes ? volume->served_bytes : volume->size_bytes,
 		.created_at = volume->created_at,
 		.key = key,
 	};

@@ -2,6 +2,7 @@
 /* Making, storing and unwrapping keys. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,10 +303,38 @@ int store_note_leaky(struct keystore *ks, struct level *level, const struct cust
 	return rc == -EBADMSG ? 0 : rc; /* a damaged one is of unknown custody anyway */
 }
 
+char *store_volume_body(const struct volume *volume)
+{
+	char *body = NULL;
+	int len = volume->served_bytes
+			  ? asprintf(&body, "%s\n%" PRIu64, volume->path, volume->served_bytes)
+			  : asprintf(&body, "%s", volume->path);
+
+	return len < 0 ? NULL : body;
+}
+
+void store_split_body(char *body, uint64_t *served_bytes)
+{
+	char *line = strchr(body, '\n'); /* no path has one */
+
+	*served_bytes = line ? strtoull(line + 1, NULL, 10) : 0;
+	if (line)
+		*line = '\0';
+}
+
+static bool same_body(const struct volume *volume, const char *body)
+{
+	char *expected = store_volume_body(volume);
+	bool same = expected && body && !strcmp(body, expected);
+
+	free(expected);
+	return same;
+}
+
 /* Whether the file still says what the index says: it may have been exchanged under us. */
 static bool same_volume(const struct volume *volume, const struct record *rec)
 {
-	return rec->body && !strcmp(rec->body, volume->path) && volume->cipher &&
+	return volume->cipher && same_body(volume, rec->body) &&
 	       !strcmp(rec->cipher, volume->cipher->name) &&
 	       !strcmp(rec->fingerprint, volume->fingerprint) &&
 	       rec->sector_bytes == volume->sector_bytes && rec->size_bytes == volume->size_bytes &&
@@ -389,9 +418,11 @@ int store_seal_volume(const struct volume *volume, int64_t changed_at, const uin
 		.sector_bytes = volume->sector_bytes,
 		.data_offset_bytes = volume->data_offset_bytes,
 		.size_bytes = volume->size_bytes,
-		.body = volume->path, /* borrowed */
+		.body = store_volume_body(volume),
 	};
 
+	if (!rec.body)
+		return -ENOMEM;
 	memcpy(rec.fingerprint, volume->fingerprint, sizeof(rec.fingerprint));
 	int rc = text_copy(rec.level, sizeof(rec.level), volume->level->name);
 	if (!rc)
@@ -400,6 +431,7 @@ int store_seal_volume(const struct volume *volume, int64_t changed_at, const uin
 		rc = text_copy(rec.cipher, sizeof(rec.cipher), volume->cipher->name);
 	if (!rc)
 		rc = record_seal(&rec, level_key, key, volume->cipher->key_bytes, file, file_bytes);
+	record_clear(&rec);
 	return rc;
 }
 

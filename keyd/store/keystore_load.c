@@ -105,6 +105,7 @@ static int fill_volume(struct volume *volume, const struct record *rec)
 		return -ENOMEM;
 	free(volume->path);
 	volume->path = path; /* the volume owns it */
+	store_split_body(path, &volume->served_bytes);
 	volume->created_at = rec->created_at;
 	volume->sector_bytes = rec->sector_bytes;
 	volume->data_offset_bytes = rec->data_offset_bytes;

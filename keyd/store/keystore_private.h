@@ -73,6 +73,12 @@ int store_level_key(const struct keystore *ks, const char *level, struct record 
 int store_write_level_key(const struct keystore *ks, int dir_fd, const struct record *rec,
 	const uint8_t *key) __attribute__((warn_unused_result));
 
+/* The body of volume's record: its path, and its served_bytes on a second line if there are any. The caller frees it. */
+char *store_volume_body(const struct volume *volume);
+
+/* Takes such a body apart: the path is what is left of it. */
+void store_split_body(char *body, uint64_t *served_bytes);
+
 /*
  * Seals volume's key, and that what is said about it changed at this time, into *file, a new heap block that the
  * caller frees. 0 or -errno.

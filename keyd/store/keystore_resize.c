@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* A volume that becomes larger: its key is sealed anew together with the new size. */
+/* A volume with another size, or one that is served now: its key is sealed anew together with that. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -30,33 +30,44 @@ static int write_volume(const struct keystore *ks, const struct volume *volume,
 	return rc;
 }
 
+/* Of a volume's record. */
+struct sizes {
+	uint64_t size_bytes, served_bytes;
+};
+
+static void set_sizes(struct volume *volume, const struct sizes *sizes)
+{
+	volume->size_bytes = sizes->size_bytes;
+	volume->served_bytes = sizes->served_bytes < sizes->size_bytes ? sizes->served_bytes : 0;
+}
+
 /* After a write that failed the file may say either; the index follows it, or the key would count as exchanged. */
-static void follow_file(const struct keystore *ks, struct volume *volume, uint64_t old_size_bytes,
+static void follow_file(const struct keystore *ks, struct volume *volume, const struct sizes *old,
 	const uint8_t *level_key, uint8_t *key)
 {
 	if (store_volume_key(ks, volume, level_key, key))
-		volume->size_bytes = old_size_bytes;
+		set_sizes(volume, old);
 	else
 		log_warning(
 			"volume %s: the new size is stored, but perhaps not durably", volume->uuid);
 }
 
-static int seal_anew(const struct keystore *ks, struct volume *volume, uint64_t size_bytes,
+static int seal_anew(const struct keystore *ks, struct volume *volume, const struct sizes *sizes,
 	const uint8_t *level_key, uint8_t *key)
 {
-	uint64_t old_size_bytes = volume->size_bytes;
+	const struct sizes old = {volume->size_bytes, volume->served_bytes};
 
 	int rc = store_volume_key(ks, volume, level_key, key);
 	if (rc)
 		return rc;
-	volume->size_bytes = size_bytes;
+	set_sizes(volume, sizes);
 	rc = write_volume(ks, volume, level_key, key);
 	if (rc)
-		follow_file(ks, volume, old_size_bytes, level_key, key);
+		follow_file(ks, volume, &old, level_key, key);
 	return rc == -EBADMSG ? -EIO : rc;
 }
 
-int keystore_volume_resize(struct keystore *ks, struct volume *volume, uint64_t size_bytes)
+static int record_sizes(struct keystore *ks, struct volume *volume, const struct sizes *sizes)
 {
 	struct record level_rec = {0};
 	int rc = -ENOMEM;
@@ -66,7 +77,7 @@ int keystore_volume_resize(struct keystore *ks, struct volume *volume, uint64_t 
 	if (key)
 		rc = store_level_key(ks, volume->level->name, &level_rec, level_key);
 	if (key && !rc)
-		rc = seal_anew(ks, volume, size_bytes, level_key, key);
+		rc = seal_anew(ks, volume, sizes, level_key, key);
 	if (rc == -EBADMSG || rc == -ENOENT) {
 		volume->state = KEY_DAMAGED;
 		rc = -EBADMSG;
@@ -75,4 +86,23 @@ int keystore_volume_resize(struct keystore *ks, struct volume *volume, uint64_t 
 	secret_free(key);
 	secret_free(level_key);
 	return rc;
+}
+
+int keystore_volume_resize(struct keystore *ks, struct volume *volume, uint64_t size_bytes)
+{
+	const struct sizes sizes = {
+		.size_bytes = size_bytes,
+		.served_bytes = volume->served_bytes ? volume->served_bytes : volume->size_bytes,
+	};
+
+	return record_sizes(ks, volume, &sizes);
+}
+
+int keystore_volume_note_served(struct keystore *ks, struct volume *volume, uint64_t served_bytes)
+{
+	const struct sizes sizes = {volume->size_bytes, served_bytes};
+
+	if (!volume->served_bytes || served_bytes <= volume->served_bytes)
+		return 0;
+	return record_sizes(ks, volume, &sizes);
 }

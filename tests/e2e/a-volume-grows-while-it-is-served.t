@@ -131,6 +131,54 @@ is "initiators see it" "$(io capacity "$(url 1 2)")" "$((40 << 11)) 512"
 keyadm --json volume destroy "$STATE/other.img" --yes >"$STATE/certificate"
 like "the certificate has the new size" "$(<"$STATE/certificate")" "\"size_bytes\": ?$((40 << 20))"
 
+# --- a size that is more than there is, from whoever may resize and lies ------------------------------
+
+# VOLUME_RESIZE with commit 1, as no keyadm sends it (docs/PROTOCOL.md).
+forged_resize() { # ID SIZE
+	python3 - "$STATE/admin.sock" "$1" "$2" "$TOP/keyd/common/proto.h" <<-'PY'
+		import re, socket, struct, sys
+		version = int(re.search(r"PROTO_VERSION\s*=?\s*(\d+)", open(sys.argv[4]).read()).group(1))
+		admin = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		admin.connect(sys.argv[1])
+		admin.send(struct.pack("<4sHHIIQI4096s", b"TGTC", version, 90, 4124, 1, int(sys.argv[3]), 1, sys.argv[2].encode()))
+		kind = 65
+		while kind == 65:
+		    reply = admin.recv(8192)
+		    kind, = struct.unpack_from("<H", reply, 6)
+		status, text = struct.unpack_from("<I512s", reply, 16)
+		print(status, text.split(b"\0")[0].decode())
+	PY
+}
+volume_create l c.img 32M
+export_volume 3 c.img
+c=$(keyadm --json volume show "$STATE/c.img" | sed 's/.*"uuid":"\([^"]*\)".*/\1/')
+io write "$(url 3 1)" 0 <"$STATE/old"
+like "a size of 2^62 bytes is recorded, but nobody serves it" "$(forged_resize "$c" $((1 << 62)))" "did not confirm.*resize $c $((32 << 20))"
+is "the LUN serves on" "$(capacity 3) $(read_outcome "$(url 3 1)")" "$((32 << 11)) 512 ok"
+lun_delete 3 1
+ok "opened anew" lun_add 3 1 "$STATE/c.img"
+is "it serves what it had" "$(capacity 3) $(read_outcome "$(url 3 1)")" "$((32 << 11)) 512 ok"
+kill_pid "$KEYD_PID"
+keyd_start --config "$STATE/keyd.conf" || die "keyd starts again"
+is "keyd remembers both sizes" "$(keyadm --json volume show "$c" | grep -o '"s[a-z]*_bytes":[0-9]*' | xargs)" \
+	"size_bytes:$((1 << 62)) served_bytes:$((32 << 20))"
+refused "less than was served is refused" 1 "do not shrink" resize "$c" 31M
+like "the size is taken back" "$(wait_for 15 resize "$c" 32M; resize "$c" 32M 2>&1)" "$((32 << 20)) bytes already; 1 tgtd"
+is "on record, too" "$(recorded c.img) $(length c.img)" "$((32 << 20)) $(((32 << 20) + LUKS_DATA_OFFSET))"
+ok "and the volume can grow" resize "$c" 40M
+is "which initiators see" "$(capacity 3)" "$((40 << 11)) 512"
+refused "what was served is not taken back" 1 "do not shrink" resize "$c" 32M
+io read "$(url 3 1)" 0 2048 >"$STATE/read"
+same "its data are what they were" "$STATE/old" "$STATE/read"
+lun_delete 3 1
+ok "a size that nobody has open" resize "$c" 48M
+ok "can be taken back" resize "$c" 44M
+ok "to what was served" resize "$c" 40M
+ok "or be kept" resize "$c" 48M
+lun_add 3 1 "$STATE/c.img"
+is "as soon as somebody opens it with the room" "$(capacity 3)" "$((48 << 11)) 512"
+refused "it is served" 1 "do not shrink" resize "$c" 40M
+
 # --- a destruction while a resize waits ------------------------------------------------------------
 
 kill -STOP "${TGTD_PID[a]}"

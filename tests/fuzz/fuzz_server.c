@@ -127,6 +127,10 @@ static void fill(struct proto_msg *msg, struct input *in)
 		msg->header_written.number = take(in);
 		CHOOSE(msg->header_written.uuid);
 		break;
+	case PROTO_STORE:
+		msg->store.store_bytes = (uint64_t)take(in) << (take(in) % 60);
+		CHOOSE(msg->store.uuid);
+		break;
 	case PROTO_REVOKE_ACK:
 		msg->revoke_ack.wiped = take(in);
 		break;

@@ -146,6 +146,34 @@ static void a_larger_volume_has_its_key_and_comes_back(void **state)
 	secret_free(after);
 }
 
+static void a_size_that_nobody_serves_can_be_taken_back(void **state)
+{
+	(void)state;
+	struct volume *volume = add_volume(add_level("secret"), "/srv/a");
+	const uint64_t mib = 1024 * 1024;
+
+	assert_int_equal(volume->served_bytes, 0);
+	assert_int_equal(keystore_volume_resize(&ks, volume, 1ULL << 62), 0);
+	assert_int_equal(keystore_volume_resize(&ks, volume, 4 * mib), 0);
+	reopen();
+	volume = keystore_volume(&ks, "/srv/a");
+	assert_int_equal(volume->size_bytes, 4 * mib);
+	assert_int_equal(volume->served_bytes, mib);
+	assert_int_equal(keystore_volume_note_served(&ks, volume, 2 * mib), 0);
+	assert_int_equal(keystore_volume_note_served(&ks, volume, mib), 0);
+	reopen();
+	volume = keystore_volume(&ks, "/srv/a");
+	assert_int_equal(volume->served_bytes, 2 * mib);
+	secret_free(key_of(volume));
+	assert_int_equal(volume->state, KEY_ACTIVE);
+	assert_int_equal(keystore_volume_note_served(&ks, volume, 4 * mib), 0);
+	assert_int_equal(volume->served_bytes, 0);
+	reopen();
+	volume = keystore_volume(&ks, "/srv/a");
+	assert_string_equal(volume->path, "/srv/a");
+	assert_int_equal(volume->served_bytes, 0);
+}
+
 static void a_size_that_could_not_be_written_costs_no_key(void **state)
 {
 	uint64_t size_bytes = 1024 * 1024;
@@ -562,6 +590,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(everything_comes_back_after_a_restart),
 		STORE_TEST(a_larger_volume_has_its_key_and_comes_back),
+		STORE_TEST(a_size_that_nobody_serves_can_be_taken_back),
 		STORE_TEST(a_size_that_could_not_be_written_costs_no_key),
 		STORE_TEST(a_damaged_volume_does_not_grow),
 		STORE_TEST(no_file_of_the_store_holds_a_key_in_the_clear),

@@ -68,6 +68,8 @@ static const struct row layout[] = {
 	ROW(HEADER, 28, 40, "string", header, uuid),
 	ROW(HEADER_WRITTEN, 16, 4, "u32", header_written, number),
 	ROW(HEADER_WRITTEN, 20, 40, "string", header_written, uuid),
+	ROW(STORE, 16, 8, "u64", store, store_bytes),
+	ROW(STORE, 24, 40, "string", store, uuid),
 	ROW(INIT, 16, 16, "string", init, custody),
 	ROW(LEVEL_CREATE, 16, 64, "string", level, level),
 	ROW(LEVEL_SHOW, 16, 64, "string", level, level),
