@@ -41,7 +41,7 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_file
 	$(addprefix records/, audit.c audit_repeats.c repeats.c audit_line.c audit_head.c audit_locked.c audit_verify.c mac.c serverkeys.c publish.c \
 		publish_journal.c publish_kernel.c ledger.c) \
 	$(addprefix common/, signature.c export_kind.c passphrase.c reading.c jsonhelp.c text.c random.c log.c))
-KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_path.c keyadm_target.c keyadm_volume.c keyadm_resize.c keyadm_passphrase.c \
+KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_path.c keyadm_users.c keyadm_target.c keyadm_volume.c keyadm_resize.c keyadm_passphrase.c \
 		keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c \
 		keyadm_export.c keyadm_import.c keyadm_cms.c shares.c keyadm_file.c keyadm_exchange.c \
 		keyadm_format.c keyadm_format_certificate.c keyadm_ledger.c client.c) \

@@ -16,6 +16,7 @@
 
 #include "keyadm_format.h"
 #include "keyadm_path.h"
+#include "keyadm_users.h"
 #include "text.h"
 
 enum {
@@ -135,9 +136,11 @@ int target_open(struct target *t, const char *path, bool force)
 	if (!err)
 		err = open_or_create(t, force);
 	if (!err)
-		err = lock_target(t);
-	if (!err)
 		err = measure(t);
+	if (!err && !t->created)
+		err = keyadm_refuse_in_use(t->fd, t->path);
+	if (!err)
+		err = lock_target(t);
 	if (err)
 		target_close(t, false);
 	return err;

@@ -38,8 +38,8 @@ int target_resolve(const char *path, bool must_exist, char resolved[PROTO_PATH_B
 
 /*
  * Creates path (absolute; it must outlive t) as a new 0600 file, or with force opens the regular file or
- * block device that is there, after a check of the way to it (keyadm_path.h). What somebody else uses is refused: the plugin and other keyadms hold an
- * OFD lock, the kernel holds mounted or mapped devices. After success, target_close().
+ * block device that is there, after a check of the way to it (keyadm_path.h). What somebody else uses is refused
+ * (keyadm_users.h); the plugin and other keyadms hold an OFD lock. After success, target_close().
  */
 int target_open(struct target *t, const char *path, bool force) __attribute__((warn_unused_result));
 

@@ -46,6 +46,37 @@ truncate -s 1M "$STATE/tiny.img"
 refused "a file smaller than the header" 1 "small|header|room" create --force "$STATE/tiny.img"
 
 
+# --- what is in use, whoever uses it -----------------------------------------------------------------
+
+truncate -s 100M "$STATE/busy.img" "$STATE/disk.img"
+head -c 1M /dev/urandom >"$STATE/noise" && dd if="$STATE/noise" of="$STATE/busy.img" conv=notrunc status=none
+in_use() { # NAME USER-REGEX PATH
+	refused "$1" 1 "in use.* $2" create --force "$3"
+	ok "it is as it was: $1" cmp -n 1048576 "$STATE/noise" "$STATE/busy.img"
+}
+sleep 1000 9<>"$STATE/busy.img" &
+sleeper=$!
+in_use "a file that a process has open" "sleep \(pid $sleeper\)" "$STATE/busy.img"
+kill $sleeper
+wait $sleeper 2>/dev/null
+tgtd_ready_or_die
+target_add 1 && lun_add 1 1 "$STATE/busy.img" --bstype rdwr || die "a plaintext LUN is exported"
+in_use "the file of a plaintext LUN" "tgtd \(pid ${TGTD_PID[$TGT]}\)" "$STATE/busy.img"
+lun_delete 1 1
+if loop=$(losetup --find --show "$STATE/busy.img" 2>/dev/null); then
+	at_exit losetup -d "$loop"
+	in_use "a file behind a loop device" "loop device $loop" "$STATE/busy.img"
+	sleep 1000 9<"$loop" &
+	sleeper=$!
+	in_use "a device that a process has open" "sleep \(pid $sleeper\)" "$loop"
+	kill $sleeper
+	wait $sleeper 2>/dev/null
+	losetup -d "$loop"
+else
+	skip "loop devices" "there is none to be had here"
+fi
+ok "a file that nobody uses" wait_for 10 create --force "$STATE/busy.img"
+
 # --- where another user could lead root ---------------------------------------------------------------
 
 install -d -m 777 "$STATE/open"
@@ -86,7 +117,7 @@ else
 	skip "a full file system" "mount is not permitted here"
 fi
 keyadm --json volume list >"$STATE/list"
-made=("$STATE/new.img" "$STATE/shared/mine.img" "$STATE/thin.img" "$STATE/used.img" "$STATE/xts.img")
+made=("$STATE/busy.img" "$STATE/new.img" "$STATE/shared/mine.img" "$STATE/thin.img" "$STATE/used.img" "$STATE/xts.img")
 [ ! -e "$STATE/full/lun.img" ] || made+=("$STATE/full/lun.img")
 is "only what was made is on record" "$(json "$STATE/list" '"\n".join(sorted(v["path"] for v in d))')" \
 	"$(printf '%s\n' "${made[@]}" | sort)"
