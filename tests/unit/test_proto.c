@@ -131,7 +131,7 @@ static const struct row layout[] = {
 	ROW(UPLOAD, 28, 4, "u32", upload, at),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 56, TYPE_MAX = 100 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 57, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 
