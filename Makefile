@@ -33,7 +33,7 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_file
 	$(addprefix admin/, admin.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_resize.c admin_destroy.c \
 		admin_records.c upload.c admin_export.c admin_import.c unlock.c inventory.c answer.c) \
 	$(addprefix store/, keystore.c keystore_load.c keystore_keys.c keystore_resize.c keystore_renew.c record.c wrap.c rewrap.c luks_format.c \
-		keystore_export.c keystore_import.c package.c envelope.c recipients.c durable.c) \
+		keystore_export.c keystore_import.c package.c envelope.c recipients.c durable.c reserve.c) \
 	$(addprefix custody/, custody.c custody_file.c custody_passphrase.c stretch.c custody_tpm2.c tpm2.c \
 		custody_pkcs11.c token.c) \
 	$(addprefix destroy/, pending.c pending_json.c moment.c destroy.c sanitize_request.c sanitize.c erasure.c certificate.c zeroize.c \

@@ -15,6 +15,7 @@
 #include "keyd.h"
 #include "log.h"
 #include "publish.h"
+#include "reserve.h"
 #include "random.h"
 #include "secret.h"
 #include "server.h"
@@ -248,10 +249,12 @@ int main(int argc, char *argv[])
 		return EXIT_FAILURE;
 	}
 	status = configure(&keyd->config, &options);
+	reserve_begin(); /* starting and ending work on a full disk, too; the loop leaves this */
 	if (!status && options.zeroize)
 		status = zeroize_offline(&keyd->config) ? EXIT_FAILURE : EXIT_SUCCESS;
 	else if (!status)
 		status = run(keyd) ? EXIT_FAILURE : EXIT_SUCCESS;
+	reserve_end();
 	config_clear(&keyd->config);
 	free(keyd);
 	return status;

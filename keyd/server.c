@@ -19,6 +19,7 @@
 #include "pending.h"
 #include "places.h"
 #include "policy.h"
+#include "reserve.h"
 #include "revocation.h"
 #include "sandbox.h"
 #include "sanitize.h"
@@ -29,6 +30,7 @@ enum {
 	STRANGER_MS = 2 * 1000,  /* the same, of a peer without any right */
 	ACCEPT_PAUSE_MS = 200,   /* when descriptors or memory are out */
 	SETTLED_POLL_MS = 3600 * 1000,
+	FILL_AGAIN_MS = 5 * 1000,
 	FIXED_POLLS = 3, /* the signals and the two listeners */
 };
 
@@ -38,6 +40,7 @@ struct server {
 	struct listener admins;
 	int signal_fd;
 	int64_t accept_again_ms;
+	int64_t fill_again_ms; /* the reserve */
 	bool stopping;
 };
 
@@ -190,6 +193,25 @@ static void soonest(int64_t *next_ms, int64_t candidate_ms)
 		*next_ms = candidate_ms;
 }
 
+/* While nothing needs it. Returns when to try again; 0: it is whole. */
+static int64_t fill_reserve(struct server *server, int64_t now_ms)
+{
+	const struct keyd *keyd = server->keyd;
+
+	if (now_ms < server->fill_again_ms)
+		return server->fill_again_ms;
+	if (keyd->destroys || keyd->sanitizes || keyd->zeroize || keyd->revocations)
+		return 0; /* the loop comes back when they end */
+	int rc = reserve_fill(&keyd->store);
+	if (rc && !server->fill_again_ms)
+		log_warning("the reserve in " RESERVE_DIR
+			    "/ is not whole: %s: make room on the disk of %s, or "
+			    "destroying may fail there",
+			strerror(-rc), keyd->store.dir);
+	server->fill_again_ms = rc ? now_ms + FILL_AGAIN_MS : 0;
+	return server->fill_again_ms;
+}
+
 /* Does what is due. Returns for how many ms poll() may wait. */
 static int tick(struct server *server)
 {
@@ -205,12 +227,15 @@ static int tick(struct server *server)
 		}
 		soonest(&next_ms, session->deadline_ms);
 	}
+	soonest(&next_ms, audit_tick(&keyd->audit, now_ms));
+	reserve_begin();
 	soonest(&next_ms, pending_tick(keyd, now_ms));
 	soonest(&next_ms, revocation_tick(keyd, now_ms));
-	soonest(&next_ms, audit_tick(&keyd->audit, now_ms));
 	bool more = destroy_step(keyd);
 	more = sanitize_step(keyd) || more;
 	more = zeroize_step(keyd) || more;
+	reserve_end();
+	soonest(&next_ms, fill_reserve(server, now_ms));
 	reap(keyd);
 	/* Both may have started or ended something: look again at once. */
 	if (more || ((keyd->destroys || keyd->sanitizes || keyd->zeroize) && !keyd->revocations))
@@ -335,7 +360,9 @@ int server_run(struct keyd *keyd)
 		log_info("ready: %s for tgtd, %s for keyadm", keyd->config.socket,
 			keyd->config.admin_socket);
 		(void)sd_notify(0, "READY=1");
+		reserve_end(); /* of main.c: from here on peers ask */
 		rc = loop(&server);
+		reserve_begin();
 		(void)sd_notify(0, "STOPPING=1");
 	}
 	stop(keyd);

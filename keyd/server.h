@@ -9,7 +9,8 @@
 #include "keyd.h"
 
 /*
- * Serves until SIGTERM or SIGINT, which the caller has blocked. Tells systemd and stderr when it is
+ * Serves until SIGTERM or SIGINT, which the caller has blocked. Called between reserve_begin() and reserve_end(), which it
+ * leaves while it serves. Tells systemd and stderr when it is
  * ready. 0 after a clean stop, or -errno, logged.
  */
 int server_run(struct keyd *keyd) __attribute__((warn_unused_result));

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "log.h"
 #include "policy.h"
+#include "reserve.h"
 #include "secret.h"
 
 enum {
@@ -199,13 +200,38 @@ static void take_message(struct request *r, const struct proto_msg *msg)
 	r->msg.serial = msg->serial;
 }
 
+/* Requests that a full state disk does not stop: they take keys away, or lead to that. */
+static bool is_urgent(uint16_t type)
+{
+	static const uint16_t urgent[] = {PROTO_UNLOCK, PROTO_LEVEL_SUSPEND, PROTO_LEVEL_DESTROY,
+		PROTO_VOLUME_DESTROY, PROTO_DESTROY_EMERGENCY, PROTO_REQUEST_APPROVE,
+		PROTO_REQUEST_CANCEL, PROTO_ZEROIZE, PROTO_VOUCH};
+
+	for (size_t i = 0; i < sizeof(urgent) / sizeof(urgent[0]); i++) {
+		if (urgent[i] == type)
+			return true;
+	}
+	return false;
+}
+
+static void handle(struct request *r, void (*handler)(struct request *r))
+{
+	bool urgent = is_urgent(r->msg.type);
+
+	if (urgent)
+		reserve_begin();
+	handler(r);
+	if (urgent)
+		reserve_end();
+}
+
 static void dispatch(struct request *r)
 {
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
 		if (handlers[i].type != r->msg.type)
 			continue;
 		if (policy_allows(r->admin->roles, r->msg.type))
-			handlers[i].handle(r);
+			handle(r, handlers[i].handle);
 		else
 			deny(r);
 		return;

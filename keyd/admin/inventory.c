@@ -8,6 +8,7 @@
 #include "jsonhelp.h"
 #include "ledger.h"
 #include "pending.h"
+#include "reserve.h"
 #include "text.h"
 
 /* json when everything was added, else nothing. */
@@ -125,6 +126,7 @@ struct json_object *inventory_status(const struct keyd *keyd)
 		json_add(json, "consumers", consumers_json(keyd)) &&
 		json_add_string(json, "audit_head", keyd->audit.head) &&
 		json_add_number(json, "audit_seq", keyd->audit.next_seq - 1) &&
+		json_add_string(json, "reserve", reserve_is_whole() ? "whole" : "not whole") &&
 		json_add_or_null(json, "certificate_key", signer_json(&keyd->signer)) &&
 		json_add_string(json, "version", KEYD_VERSION);
 	return whole(ok, json);

@@ -235,6 +235,7 @@ void format_status(FILE *out, struct json_object *status)
 		{"requests", "destroy_requests", VALUE_COUNT},
 		{"audit head", "audit_head", VALUE_TEXT},
 		{"audit records", "audit_seq", VALUE_TEXT},
+		{"disk reserve", "reserve", VALUE_OPTIONAL},
 	};
 	static const struct value signing[] = {{"certificate key", "key_id", VALUE_TEXT}};
 	static const struct value consumers[] = {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "durable.h"
+#include "reserve.h"
 
 enum {
 	SLOTS = 2,
@@ -113,7 +114,10 @@ int audit_head_write(int fd, struct mac *mac, unsigned slot, uint64_t seq, const
 	int len = format_slot(mac, seq, hash, text);
 	if (len < 0)
 		return len;
-	ssize_t n = pwrite(fd, text, (size_t)len, (off_t)slot * SLOT_SPACING_BYTES);
+	ssize_t n;
+	do /* a file system that writes nothing in place may lack room */
+		n = pwrite(fd, text, (size_t)len, (off_t)slot * SLOT_SPACING_BYTES);
+	while (n < 0 && reserve_helps(-errno));
 	if (n != len)
 		return n < 0 ? -errno : -EIO;
 	/* Over bytes that are there already: no metadata changes, one write and a flush. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "reading.h"
+#include "reserve.h"
 
 enum {
 	NAME_BYTES = 256,
@@ -23,7 +24,7 @@ static int write_all(int fd, const uint8_t *data, size_t len_bytes)
 {
 	while (len_bytes) {
 		ssize_t n = write(fd, data, len_bytes);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || reserve_helps(-errno)))
 			continue;
 		if (n < 0)
 			return -errno;
@@ -46,7 +47,7 @@ static int overwrite(int fd)
 		if (want > sizeof(zeros))
 			want = sizeof(zeros);
 		ssize_t n = pwrite(fd, zeros, want, at);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || reserve_helps(-errno)))
 			continue;
 		if (n < 0)
 			return -errno;
@@ -81,7 +82,7 @@ static void overwrite_unlinked(int fd)
 	}
 }
 
-int durable_write_new(int dir_fd, const char *name, const void *data, size_t len_bytes)
+static int write_new(int dir_fd, const char *name, const void *data, size_t len_bytes)
 {
 	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -93,6 +94,19 @@ int durable_write_new(int dir_fd, const char *name, const void *data, size_t len
 		rc = -errno;
 	if (rc)
 		(void)unlinkat(dir_fd, name, 0);
+	return rc;
+}
+
+/* Opening, and what a file system allocates only as it writes, may lack room, too. */
+int durable_write_new(int dir_fd, const char *name, const void *data, size_t len_bytes)
+{
+	int rc;
+
+	if (!reserve_permits())
+		return -ENOSPC;
+	do
+		rc = write_new(dir_fd, name, data, len_bytes);
+	while (reserve_helps(rc));
 	return rc;
 }
 
@@ -113,8 +127,10 @@ int durable_write(int dir_fd, const char *name, const void *data, size_t len_byt
 		return rc;
 	/* Held open over the rename: the replaced content would otherwise lie in free blocks. */
 	int replaced = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (renameat(dir_fd, temporary, dir_fd, name)) {
-		rc = -errno;
+	do
+		rc = renameat(dir_fd, temporary, dir_fd, name) ? -errno : 0;
+	while (reserve_helps(rc));
+	if (rc) {
 		(void)unlinkat(dir_fd, temporary, 0);
 	} else {
 		rc = durable_sync_dir(dir_fd);
@@ -205,9 +221,14 @@ int durable_erase(int dir_fd, const char *name, bool unlink_anyway)
 
 int durable_mkdir(int dir_fd, const char *name)
 {
-	if (mkdirat(dir_fd, name, 0700) && errno != EEXIST)
-		return -errno;
-	return durable_sync_dir(dir_fd);
+	int rc;
+
+	if (!reserve_permits())
+		return -ENOSPC;
+	do
+		rc = mkdirat(dir_fd, name, 0700) && errno != EEXIST ? -errno : 0;
+	while (reserve_helps(rc));
+	return rc ? rc : durable_sync_dir(dir_fd);
 }
 
 int durable_open_dir(int dir_fd, const char *name)
@@ -297,7 +318,10 @@ int durable_adopt(int dir_fd, const char *name)
 	if (fstatat(dir_fd, next, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	overwrite_only_link(dir_fd, name);
-	return renameat(dir_fd, next, dir_fd, name) ? -errno : 0;
+	do
+		rc = renameat(dir_fd, next, dir_fd, name) ? -errno : 0;
+	while (reserve_helps(rc));
+	return rc;
 }
 
 const char *durable_prepared_for(const char *next_name)
@@ -309,7 +333,7 @@ const char *durable_prepared_for(const char *next_name)
 
 int durable_append(int fd, const void *line, size_t len_bytes, uint64_t *size_bytes)
 {
-	int rc = write_all(fd, line, len_bytes);
+	int rc = reserve_permits() ? write_all(fd, line, len_bytes) : -ENOSPC;
 	if (rc) {
 		/* A torn line would break the next reader: take it back. */
 		if (ftruncate(fd, (off_t)*size_bytes) || fdatasync(fd))

@@ -14,6 +14,10 @@
 #include <stdint.h>
 
 /*
+ * Writes between reserve_begin() and reserve_end() may use the reserve (reserve.h); all others fail with -ENOSPC once it was used.
+ */
+
+/*
  * Writes name with mode 0600: temporary file, fsync, rename, fsync of the directory. After 0 the
  * new content is durable. After an error the caller must take neither the old nor the new content
  * for durable. What the file held before is overwritten in place, best effort.

@@ -15,6 +15,7 @@
 #include "keystore_private.h"
 #include "log.h"
 #include "rewrap.h"
+#include "reserve.h"
 #include "secret.h"
 #include "text.h"
 #include "zeroize_record.h"
@@ -218,6 +219,9 @@ int keystore_open(struct keystore *ks, const char *dir, const struct custody_con
 		ks->lock_fd = lock_store(ks->dir_fd);
 		rc = ks->lock_fd < 0 ? ks->lock_fd : 0;
 	}
+	if (!rc) {
+		reserve_open(ks->dir_fd);
+	}
 	if (!rc && !was_zeroized(ks))
 		rc = load_root(ks);
 	if (rc) {
@@ -230,6 +234,7 @@ int keystore_open(struct keystore *ks, const char *dir, const struct custody_con
 void keystore_close(struct keystore *ks)
 {
 	keystore_lock(ks);
+	reserve_close();
 	free(ks->dir);
 	if (ks->lock_fd >= 0)
 		(void)close(ks->lock_fd);

@@ -12,6 +12,7 @@ import os
 import pathlib
 
 SECTOR_BYTES = 512
+RESERVE = "reserve"  # the folder whose files have no content
 
 
 class Entries:
@@ -99,6 +100,8 @@ class Disk:
         """Everything below root, durable."""
         paths = {os.fspath(root): 0}
         for folder, dirs, files in os.walk(root):
+            if paths[folder] == 0 and RESERVE in dirs:
+                dirs.remove(RESERVE)
             names = self.content[paths[folder]]
             for name in sorted(dirs):
                 names[name] = paths[os.path.join(folder, name)] = self.new_inode({})
