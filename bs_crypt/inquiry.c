@@ -8,7 +8,9 @@
 
 enum {
 	BLOCK_LIMITS = 0xb0,
+	CHARACTERISTICS = 0xb1,
 	PROVISIONING = 0xb2,
+	CHARACTERISTICS_BYTES = 0x3c, /* SBC-3 6.6.3, without the header; tgt has 4 more */
 
 	/* In the block limits page, SBC-3 table 197; tgt keeps it from byte 4 on. */
 	MAX_COMPARE_AND_WRITE = 5 - 4,
@@ -17,6 +19,8 @@ enum {
 	UNMAP_GRANULARITY = 28 - 4,
 	UNMAP_ALIGNMENT = 32 - 4,
 	UGAVALID = 0x80,
+
+	SMALL_BLOCK_SHIFT = 9, /* 512 bytes */
 };
 
 static struct vpd *page(struct scsi_lu *lu, int code)
@@ -24,12 +28,18 @@ static struct vpd *page(struct scsi_lu *lu, int code)
 	return lu->attrs.lu_vpd[PCODE_OFFSET(code)];
 }
 
-/* In blocks. The data segment begins at a multiple of it. */
+/*
+ * In blocks, 0: not reported. The data segment begins at a multiple of it. Not reported with blocks larger than 512 bytes:
+ * qemu (block/iscsi.c) keeps a map of what is mapped where one unit has 4 KiB to 16 MiB, and asks for 2 GiB - 512 to
+ * fill it, which it then finds to be no multiple of the block, and aborts.
+ */
 static uint32_t unmap_granularity(struct scsi_lu *lu)
 {
 	const struct volume *vol = crypt_lun(lu)->volume;
 
-	return vol ? volume_discard_bytes(vol) >> lu->blk_shift : 0;
+	return vol && lu->blk_shift == SMALL_BLOCK_SHIFT
+		       ? volume_discard_bytes(vol) >> lu->blk_shift
+		       : 0;
 }
 
 /*
@@ -87,6 +97,7 @@ static tgtadm_err config(struct scsi_lu *lu, char *params)
 void inquiry_mend(struct scsi_lu *lu)
 {
 	page(lu, BLOCK_LIMITS)->vpd_update = update_block_limits;
+	page(lu, CHARACTERISTICS)->size = CHARACTERISTICS_BYTES;
 	update_pages(lu);
 	tgt_config = lu->dev_type_template.lu_config;
 	lu->dev_type_template.lu_config = config;

@@ -128,11 +128,23 @@ static void set_vpd(struct scsi_lu *lu, int page, void *value)
 	vpd->vpd_update(lu, value);
 }
 
+/* The last 60 bits of a UUID, all that a locally assigned NAA designator takes (SPC-4 7.8.6.6.5). */
+static uint64_t local_number(const char *uuid)
+{
+	uint64_t number = 0;
+
+	for (; *uuid; uuid++)
+		if (*uuid != '-')
+			number = number << 4 |
+				 (uint64_t)(*uuid <= '9' ? *uuid - '0' : (*uuid | 0x20) - 'a' + 10);
+	return number & ((UINT64_C(1) << 60) - 1);
+}
+
 /*
- * The disk's serial number is the volume's UUID, and its designator (SPC-4 7.8.6.4, T10 vendor ID; tgt
- * makes the NAA one of its hexadecimal digits) what fits of it. tgt's own come from the target's and the
- * LUN's numbers alone: two volumes of two tgtds would be one disk to multipathing, and two paths to one
- * volume two disks.
+ * The disk's serial number is the volume's UUID, and its designators (SPC-4 7.8.6.4, T10 vendor ID; tgt
+ * makes the long NAA one of its hexadecimal digits, and the short one of numeric_id) what fits of it. tgt's
+ * own come from the target's and the LUN's numbers alone: two volumes of two tgtds would be one disk to
+ * multipathing, and two paths to one volume two disks.
  */
 static void take_identity(struct scsi_lu *lu, const char *uuid)
 {
@@ -144,6 +156,7 @@ static void take_identity(struct scsi_lu *lu, const char *uuid)
 		if (uuid[--i] != '-')
 			id[--at] = uuid[i];
 	id[SCSI_ID_LEN] = '\0';
+	lu->attrs.numeric_id = local_number(uuid);
 	(void)snprintf(lu->attrs.scsi_sn, sizeof(lu->attrs.scsi_sn), "%s", uuid);
 	set_vpd(lu, 0x80, lu->attrs.scsi_sn);
 	set_vpd(lu, 0x83, id);

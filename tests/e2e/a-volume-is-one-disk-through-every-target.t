@@ -16,9 +16,6 @@ page() { # URL PAGE: a VPD page, the bytes of its body
 	io cdb "$1" "1201${2}00ff00" --in 255 --to "$STATE/page" >/dev/null && tail -c +5 "$STATE/page" | hex
 }
 
-# The designators without the one that tgt makes of the target's and the LUN's number; it ranks below the others.
-lasting() { page "$1" 83 | sed 's/01030008................//'; } # URL
-
 tgtd_ready_or_die
 export_volume 1 one.img --bsopts shared=on
 first=$(url 1 1)
@@ -33,9 +30,9 @@ third=$(url 1 1)
 is "the serial number is the volume's UUID" "$(unhex "$(page "$first" 80)")" "$uuid"
 like "a designator holds 28 digits of it" "$(page "$first" 83)" "$(printf 'IET     %s' "${digits:4}" | hex)"
 like "and a number of 128 bits as well" "$(page "$first" 83)" "010300106000${digits:4}"
-is "another LUN on the volume says the same" "$(page "$second" 83 | sed 's/01030008................//')" \
-	"$(page "$first" 83 | sed 's/01030008................//')"
-isnt "another volume, as the same LUN of another tgtd, does not" "$(lasting "$third")" "$(lasting "$first")"
+like "and the short number, which some initiators look at first, has its last 15 digits" "$(page "$first" 83)" "010300083${digits:17}"
+is "another LUN on the volume says the same" "$(page "$second" 83)" "$(page "$first" 83)"
+unlike "another volume, as the same LUN of another tgtd, has none of it" "$(page "$third" 83)" "${digits:17}"
 isnt "nor has it that serial number" "$(page "$third" 80)" "$(page "$first" 80)"
 
 TGT=a

@@ -95,6 +95,12 @@ tells_that_it_is_thick() {
 	limits=$(page b0) provisioning=$(page b2)
 	capacity=$(send 9e100000000000000000000000200000 --in 32 | sed -n 's/^data //p')
 	is "block limits: nothing to unmap" "$(field "$limits" 20 4) $(field "$limits" 24 4) $(field "$limits" 28 4)" "0 0 0"
+	is "VPD pages 00 80 83 b0 b1 b2 have their lengths" "$(for code in 00 80 83 b0 b1 b2; do
+		local body
+		body=$(page $code)
+		echo "$(field "$body" 2 2) $((${#body} / 2 - 4 - $(field "$body" 2 2)))"
+	done | xargs)" "6 0 36 0 72 0 60 0 60 0 4 0"
+	is "and are all there are" "$(page 00)" 00000006008083b0b1b2
 	is "block limits: COMPARE AND WRITE of 128 blocks" "$(field "$limits" 5 1)" 128
 	is "provisioning: none" "$(field "$provisioning" 5 1) $(field "$provisioning" 6 1)" "0 0"
 	is "READ CAPACITY (16): not thin" "$(($(field "$capacity" 14 1) & 0xc0))" 0
