@@ -27,7 +27,7 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c initiator.c login
 	capacity.c range.c request.c request_work.c provision.c provision_map.c busy.c pool.c volume_open.c volume_key.c volume.c luks.c crypt.c \
 	$(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keysanitize.c keyconnect.c note.c \
 	report.c)
-SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c page.c secret.c cipher.c harden.c)
+SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c page.c secret.c cipher.c harden.c text.c random.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c \
 	listener.c peer.c places.c session.c consumer.c holders.c revocation.c precedence.c policy.c label.c suspend.c \
 	$(addprefix admin/, admin.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_resize.c admin_destroy.c \
@@ -40,12 +40,12 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_file
 		zeroize_offline.c zeroize_holders.c zeroize_medium.c zeroize_record.c) \
 	$(addprefix records/, audit.c audit_repeats.c repeats.c audit_line.c audit_head.c audit_locked.c audit_verify.c mac.c serverkeys.c publish.c \
 		publish_journal.c publish_kernel.c ledger.c) \
-	$(addprefix common/, signature.c export_kind.c passphrase.c reading.c jsonhelp.c text.c random.c log.c))
+	$(addprefix common/, signature.c export_kind.c passphrase.c reading.c jsonhelp.c log.c))
 KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_path.c keyadm_users.c keyadm_target.c keyadm_volume.c keyadm_resize.c keyadm_passphrase.c \
 		keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c \
 		keyadm_export.c keyadm_import.c keyadm_cms.c shares.c keyadm_file.c keyadm_exchange.c \
 		keyadm_format.c keyadm_format_certificate.c keyadm_ledger.c client.c) \
-	$(addprefix keyd/common/, signature.c export_kind.c passphrase.c reading.c text.c random.c)
+	$(addprefix keyd/common/, signature.c export_kind.c passphrase.c reading.c)
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \

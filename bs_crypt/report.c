@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "text.h"
+
 /* tgtd's own log; absent when the plugin's parts run in a unit test. */
 extern void log_error(const char *fmt, ...) __attribute__((weak, format(printf, 1, 2)));
 extern void log_warning(const char *fmt, ...) __attribute__((weak, format(printf, 1, 2)));
@@ -12,9 +14,10 @@ typedef void log_fn(const char *fmt, ...);
 
 static void report(log_fn *log, const char *fmt, va_list ap)
 {
-	char line[256];
+	char said[256], line[4 * sizeof(said)]; /* paths, and what peers say */
 
-	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	(void)vsnprintf(said, sizeof(said), fmt, ap);
+	text_escape(line, sizeof(line), said);
 	if (log)
 		log("bs_crypt: %s\n", line);
 	else

@@ -41,14 +41,21 @@ static int fail(struct parse *p, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	(void)snprintf(p->error, CONFIG_ERROR_BYTES, "%s:%u: %s", p->file_name, p->line, what);
+	int len = snprintf(p->error, CONFIG_ERROR_BYTES, "%s:%u: ", p->file_name, p->line);
+	if (len > 0 && len < CONFIG_ERROR_BYTES)
+		text_escape(p->error + len, CONFIG_ERROR_BYTES - (size_t)len, what);
 	return 0;
 }
 
 static int set_path(struct parse *p, char **field, const char *value)
 {
-	if (!text_is_path(value))
+	if (!text_is_utf8(value))
+		return fail(p, "the path '%s' is not UTF-8", value);
+	if (value[0] != '/')
 		return fail(p, "'%s' is not an absolute path", value);
+	if (!text_is_path(value))
+		return fail(p, "the path '%s' is too long, or has control or invisible characters",
+			value);
 	return config_set(field, value) ? fail(p, "out of memory") : 1;
 }
 
@@ -402,14 +409,42 @@ static void check_section(struct parse *p, const char *section)
 		fail(p, "too many levels");
 }
 
+/* What no editor shows, and what inih would take for the end of the line or for a part of a name. */
+static void check_bytes(struct parse *p, const char *line, size_t len)
+{
+	if (p->line == 1 && (!strncmp(line, "\xff\xfe", 2) || !strncmp(line, "\xfe\xff", 2)))
+		fail(p, "the file is UTF-16: save it as UTF-8");
+	else if (p->line == 1 && !strncmp(line, "\xef\xbb\xbf", 3))
+		fail(p, "the file begins with a byte order mark (BOM): save it as UTF-8 without "
+			"one");
+	else if (memchr(line, '\0', len))
+		fail(p, "the line has a NUL byte: remove it, or save the file as UTF-8");
+}
+
+/* As fgets(), and tells the length, because there may be NULs in the line. 0: the file has ended. */
+static size_t get_line(char *line, size_t cap, FILE *file)
+{
+	size_t len = 0;
+	int c = 0;
+
+	while (len + 1 < cap && c != '\n' && (c = fgetc(file)) != EOF)
+		line[len++] = (char)c;
+	line[len] = '\0';
+	return len;
+}
+
 /* An ini_reader that counts lines and refuses what inih would silently cut. */
 static char *read_line(char *line, int cap, void *stream)
 {
 	struct parse *p = stream;
-	if (has_ended(p) || !fgets(line, cap, p->file))
+	size_t len = has_ended(p) ? 0 : get_line(line, (size_t)cap, p->file);
+	if (!len)
 		return NULL;
 	p->line++;
-	if (!strchr(line, '\n') && !feof(p->file)) {
+	check_bytes(p, line, len);
+	if (has_ended(p))
+		return NULL;
+	if (line[len - 1] != '\n' && !feof(p->file)) {
 		fail(p, "the line is longer than %d characters; lists may go on in the next line",
 			cap - 2);
 		if (!p->go_on)
@@ -420,8 +455,8 @@ static char *read_line(char *line, int cap, void *stream)
 	}
 	const char *start = line + strspn(line, " \t");
 	if (start[0] == '[') {
-		size_t len = strcspn(start + 1, "]\r\n");
-		(void)snprintf(p->section, sizeof(p->section), "%.*s", (int)len, start + 1);
+		size_t name_bytes = strcspn(start + 1, "]\r\n");
+		(void)snprintf(p->section, sizeof(p->section), "%.*s", (int)name_bytes, start + 1);
 		check_section(p, p->section);
 	}
 	return line;

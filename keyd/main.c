@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,20 @@ struct options {
 	const char *log_level;
 	bool zeroize;
 };
+
+/* One line on stderr, of which what the command line or a file says is escaped. */
+static void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void complain(const char *fmt, ...)
+{
+	char said[CONFIG_ERROR_BYTES], line[2 * sizeof(said)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(said, sizeof(said), fmt, ap);
+	va_end(ap);
+	text_escape(line, sizeof(line), said);
+	(void)fprintf(stderr, "keyd: %s\n", line);
+}
 
 static const char usage_line[] =
 	"Usage: keyd [--config FILE] [--state DIR] [--socket PATH] [--admin-socket PATH] "
@@ -88,8 +103,8 @@ static int parse_arguments(int argc, char *argv[], struct options *options)
 			*fields[c - CONFIG] = optarg;
 	}
 	if (optind < argc) {
-		(void)fprintf(
-			stderr, "keyd: unexpected argument '%s'\n%s", argv[optind], usage_line);
+		complain("unexpected argument '%s'", argv[optind]);
+		(void)fputs(usage_line, stderr);
 		return EXIT_USAGE;
 	}
 	return -1;
@@ -113,16 +128,15 @@ static int configure(struct config *config, const struct options *options)
 				  : config_read(config, file, error);
 	if (rc && options->zeroize) {
 		if (rc != -ENOENT || options->config)
-			(void)fprintf(stderr, "keyd: %s: zeroizing all the same\n", error);
+			complain("%s: zeroizing all the same", error);
 	} else if (rc && (rc != -ENOENT || options->config)) {
-		(void)fprintf(stderr, "keyd: %s\n", error);
+		complain("%s", error);
 		return EXIT_FAILURE;
 	}
 	if (options->log_level) {
 		int level = log_parse_level(options->log_level);
 		if (level < 0) {
-			(void)fprintf(stderr,
-				"keyd: --log-level '%s' is not error, warning, info or debug\n",
+			complain("--log-level '%s' is not error, warning, info or debug",
 				options->log_level);
 			return EXIT_USAGE;
 		}
@@ -228,7 +242,9 @@ int main(int argc, char *argv[])
 {
 	struct options options = {0};
 
-	int rc = harden_process();
+	int rc = harden_descriptors();
+	if (!rc)
+		rc = harden_process();
 	if (!rc)
 		rc = random_for_openssl();
 	if (rc) {

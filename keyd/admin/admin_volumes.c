@@ -72,7 +72,8 @@ static const char *check_create(const struct proto_volume_create *c, struct volu
 		spec->size_bytes % spec->sector_bytes)
 		return "the size is no multiple of the sector size";
 	if (!text_is_path(spec->path))
-		return "the path is not absolute, or has control characters or no UTF-8 in it";
+		return "the path is not absolute or not UTF-8, or has control characters or such "
+		       "that change the direction of text or are invisible";
 	return NULL;
 }
 

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "text.h"
+
 enum { LINE_BYTES_MAX = 2048 };
 
 static const struct {
@@ -64,14 +66,14 @@ void log_at(enum log_level level, const char *fmt, ...)
 			   : snprintf(line, sizeof(line), "keyd: %s: ", levels[level].name);
 	size_t len = (size_t)used;
 
+	/* What peers and files say may be in it. */
+	char said[LINE_BYTES_MAX];
 	va_list ap;
 	va_start(ap, fmt);
-	used = vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
+	(void)vsnprintf(said, sizeof(said), fmt, ap);
 	va_end(ap);
-	if (used > 0)
-		len += (size_t)used;
-	if (len > sizeof(line) - 2)
-		len = sizeof(line) - 2;
+	text_escape(line + len, sizeof(line) - len - 1, said);
+	len += strlen(line + len);
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0) {
 		/* Nowhere left to complain. */

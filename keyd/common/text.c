@@ -78,19 +78,119 @@ static size_t utf8_sequence(const unsigned char *s)
 	return 0;
 }
 
-bool text_is_path(const char *path)
+/* Of the sequence at s. */
+static uint32_t code_point(const unsigned char *s, size_t len)
 {
-	const unsigned char *s = (const unsigned char *)path;
+	static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	uint32_t code = s[0] & first_bits[len];
 
-	if (path[0] != '/' || strnlen(path, PROTO_PATH_BYTES) >= PROTO_PATH_BYTES)
-		return false;
+	for (size_t i = 1; i < len; i++)
+		code = code << 6 | (s[i] & 0x3f);
+	return code;
+}
+
+/*
+ * Nobody sees these, or they make a reader see something else: controls, marks, overrides and isolates of
+ * direction, separators of lines, what has no width, tags. Joiners stay: some scripts cannot be written without.
+ */
+static bool is_deceptive(uint32_t code)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {
+		{0x00, 0x1f},
+		{0x7f, 0x9f},
+		{0xad, 0xad},
+		{0x61c, 0x61c},
+		{0x180e, 0x180e},
+		{0x200b, 0x200b},
+		{0x200e, 0x200f},
+		{0x2028, 0x202e},
+		{0x2060, 0x206f},
+		{0xfeff, 0xfeff},
+		{0xfff9, 0xfffb},
+		{0xe0000, 0xe007f},
+	};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		if (code >= ranges[i].first && code <= ranges[i].last)
+			return true;
+	}
+	return false;
+}
+
+static bool is_ascii_control(uint32_t code)
+{
+	return code < 0x20 || code == 0x7f;
+}
+
+/* Whether all of text is UTF-8 of which nothing is refused. */
+static bool consists_of(const char *text, bool (*refused)(uint32_t code))
+{
+	const unsigned char *s = (const unsigned char *)text;
+
 	while (*s) {
 		size_t len = utf8_sequence(s);
-		if (!len || *s < 0x20 || *s == 0x7f)
+		if (!len || (refused && refused(code_point(s, len))))
 			return false;
 		s += len;
 	}
 	return true;
+}
+
+bool text_is_utf8(const char *text)
+{
+	return consists_of(text, NULL);
+}
+
+static bool is_absolute(const char *path)
+{
+	return path[0] == '/' && strnlen(path, PROTO_PATH_BYTES) < PROTO_PATH_BYTES;
+}
+
+bool text_is_path(const char *path)
+{
+	return is_absolute(path) && consists_of(path, is_deceptive);
+}
+
+bool text_is_recorded_path(const char *path)
+{
+	return is_absolute(path) && consists_of(path, is_ascii_control);
+}
+
+const char *text_piece(const char *s, char piece[TEXT_PIECE_BYTES])
+{
+	const unsigned char *at = (const unsigned char *)s;
+	size_t len = utf8_sequence(at);
+	uint32_t code = len ? code_point(at, len) : 0;
+
+	if (!len || is_ascii_control(code)) {
+		(void)snprintf(piece, TEXT_PIECE_BYTES, "\\x%02x", at[0]);
+		return s + 1;
+	}
+	if (is_deceptive(code)) {
+		(void)snprintf(piece, TEXT_PIECE_BYTES, "\\u{%x}", (unsigned int)code);
+	} else {
+		memcpy(piece, s, len);
+		piece[len] = '\0';
+	}
+	return s + len;
+}
+
+void text_escape(char *dst, size_t cap, const char *src)
+{
+	char piece[TEXT_PIECE_BYTES];
+	size_t used = 0;
+
+	while (*src) {
+		src = text_piece(src, piece);
+		size_t len = strlen(piece);
+		if (used + len >= cap)
+			break;
+		memcpy(dst + used, piece, len);
+		used += len;
+	}
+	dst[used] = '\0';
 }
 
 void text_sanitize(char *dst, size_t cap, const char *src)

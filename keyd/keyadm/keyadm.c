@@ -329,8 +329,13 @@ static int print_json(const struct client *c)
 {
 	const char *end = c->text_len && c->text[c->text_len - 1] == '\n' ? "" : "\n";
 
+	/* A program gets what keyd said, to the byte: a signature may be over it. */
+	if (c->text_len && isatty(STDOUT_FILENO))
+		format_json(stdout, c->text);
+	else if (c->text_len)
+		(void)fputs(c->text, stdout);
 	if (c->text_len)
-		(void)printf("%s%s", c->text, end);
+		(void)fputs(end, stdout);
 	else if (c->channel.msg->reply.status == PROTO_OK)
 		(void)printf("{\"status\":\"ok\"}\n");
 	return 0;
@@ -373,8 +378,6 @@ static int print_answer(
 		err = keyadm_audit_print(args, c);
 	else if (status == PROTO_OK || status == PROTO_UNPROVEN)
 		err = print_text(cmd, c);
-	if (fflush(stdout) && !err)
-		err = keyadm_refuse(-errno, "the answer cannot be written: %s", strerror(errno));
 	return err;
 }
 
@@ -457,20 +460,24 @@ static int connect_and_run(const struct command *cmd, const struct keyadm_args *
 	return err ? EXIT_REFUSED : EXIT_DONE;
 }
 
-int main(int argc, char *argv[])
+/* Before any file is opened. */
+static int prepare_process(void)
+{
+	int err = harden_descriptors();
+	if (!err)
+		err = harden_process();
+	if (!err)
+		err = random_for_openssl();
+	if (err)
+		return keyadm_refuse(err, "cannot protect the process: %s", strerror(-err));
+	/* A reader of the answer who has gone is an error to report, not the end. */
+	return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+}
+
+static int run_command_line(int argc, char *argv[])
 {
 	struct keyadm_args args;
 
-	int err = harden_process();
-	if (err) {
-		(void)keyadm_refuse(err, "cannot make the process undumpable: %s", strerror(-err));
-		return EXIT_REFUSED;
-	}
-	err = random_for_openssl();
-	if (err) {
-		(void)keyadm_refuse(err, "OpenSSL does not take the kernel's random numbers");
-		return EXIT_REFUSED;
-	}
 	if (keyadm_args_parse(&args, argc, argv))
 		return usage_error("", args.error);
 	if (args.option[OPT_HELP]) {
@@ -488,4 +495,25 @@ int main(int argc, char *argv[])
 	if (!cmd->request)
 		return keyadm_certificate_verify(&args) ? EXIT_REFUSED : EXIT_DONE;
 	return connect_and_run(cmd, &args);
+}
+
+/* An answer that did not arrive is no success. */
+static int deliver(int exit_status)
+{
+	errno = 0;
+	bool lost = fflush(stdout) != 0;
+	if ((!lost && !ferror(stdout)) || exit_status != EXIT_DONE)
+		return exit_status;
+	(void)keyadm_refuse(-EIO,
+		"the answer cannot be written to standard output: %s (a change that was asked for "
+		"has been made)",
+		strerror(errno ? errno : EIO));
+	return EXIT_REFUSED;
+}
+
+int main(int argc, char *argv[])
+{
+	if (prepare_process())
+		return EXIT_REFUSED;
+	return deliver(run_command_line(argc, argv));
 }

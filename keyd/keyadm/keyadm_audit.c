@@ -80,9 +80,10 @@ static int print_head(const struct keyadm_args *args, const struct client *c)
 
 	if (!status)
 		return keyadm_refuse(-EBADMSG, "%s", client_strerror(-EBADMSG));
-	(void)printf(args->option[OPT_JSON] ? "{\"seq\":%" PRIu64 ",\"hash\":\"%s\"}\n"
-					    : "%" PRIu64 ":%s\n",
+	format_print(stdout,
+		args->option[OPT_JSON] ? "{\"seq\":%" PRIu64 ",\"hash\":\"%s\"}" : "%" PRIu64 ":%s",
 		seq, hash);
+	(void)fputc('\n', stdout);
 	json_object_put(status);
 	return 0;
 }

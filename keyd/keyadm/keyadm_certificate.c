@@ -54,7 +54,7 @@ int keyadm_certificate_key(const struct keyadm_args *args, const struct client *
 			"%s\n", json_object_to_json_string_ext(key,
 					JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	else
-		(void)fputs(pem, stdout);
+		format_lines(stdout, pem);
 	json_object_put(status);
 	return err;
 }
@@ -131,10 +131,10 @@ static void put_subject(struct json_object *c)
 	if (format_is_sanitization(c))
 		(void)fputs("an earlier key of ", stdout);
 	if (strcmp(scope, "volume") != 0 || !json_object_object_get_ex(c, "volumes", &volumes))
-		(void)printf("level %s", format_member(c, "level"));
+		format_print(stdout, "level %s", format_member(c, "level"));
 	else
-		(void)printf(
-			"volume %s", format_member(json_object_array_get_idx(volumes, 0), "uuid"));
+		format_print(stdout, "volume %s",
+			format_member(json_object_array_get_idx(volumes, 0), "uuid"));
 }
 
 /* A true certificate may say that the destruction is not proven. */
@@ -160,8 +160,9 @@ static void tell_verified(const struct keyadm_args *args, const char *text, cons
 	} else {
 		(void)fputs("verified: ", stdout);
 		put_subject(c);
-		(void)printf(" was destroyed at %s%s, signed with key %s\n",
+		format_print(stdout, " was destroyed at %s%s, signed with key %s",
 			format_member(c, "completed_at"), reservation(c), key_id);
+		(void)fputc('\n', stdout);
 	}
 	json_object_put(c);
 }

@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 
 #include "keyadm_format.h"
+#include "keyadm_format_private.h"
 
 enum { LISTED_MAX = 10, TYPED_BYTES = 128, LABEL_WIDTH = 12 };
 
@@ -82,7 +83,7 @@ static void tell_volumes(struct json_object *volumes)
 	uint64_t count = 0, bytes = 0;
 	char size[FORMAT_SIZE_BYTES];
 
-	for (size_t i = 0; i < json_object_array_length(volumes); i++) {
+	for (size_t i = 0; i < length_of(volumes); i++) {
 		struct json_object *v = json_object_array_get_idx(volumes, i);
 		if (!is_lost(v))
 			continue;
@@ -92,7 +93,7 @@ static void tell_volumes(struct json_object *volumes)
 	tell_label("volumes");
 	(void)fprintf(stderr, "%" PRIu64 ", %s in all\n", count, format_size(size, bytes));
 	count = 0;
-	for (size_t i = 0; i < json_object_array_length(volumes); i++) {
+	for (size_t i = 0; i < length_of(volumes); i++) {
 		struct json_object *v = json_object_array_get_idx(volumes, i);
 		if (!is_lost(v) || count++ >= LISTED_MAX)
 			continue;
@@ -112,7 +113,7 @@ static void tell_attached(struct json_object *volumes)
 {
 	bool any = false;
 
-	for (size_t i = 0; i < json_object_array_length(volumes); i++) {
+	for (size_t i = 0; i < length_of(volumes); i++) {
 		struct json_object *v = json_object_array_get_idx(volumes, i), *attached;
 		if (!json_object_object_get_ex(v, "attached", &attached) ||
 			!json_object_is_type(attached, json_type_array))
@@ -121,7 +122,7 @@ static void tell_attached(struct json_object *volumes)
 			struct json_object *p = json_object_array_get_idx(attached, k);
 			tell_label(any ? "" : "in use");
 			any = true;
-			(void)fprintf(stderr, "by pid %s, uid %s: volume ", format_member(p, "pid"),
+			format_print(stderr, "by pid %s, uid %s: volume ", format_member(p, "pid"),
 				format_member(p, "uid"));
 			format_text(stderr, format_member(v, "uuid"));
 			(void)fputs("; its initiators get I/O errors\n", stderr);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "keyadm_format_private.h"
+#include "text.h"
 
 enum { COLUMNS_MAX = 8, REFUSAL_BYTES = 8192 };
 
@@ -68,8 +69,71 @@ const char *format_size(char out[FORMAT_SIZE_BYTES], uint64_t bytes)
 
 void format_text(FILE *out, const char *text)
 {
-	for (const unsigned char *s = (const unsigned char *)text; *s; s++)
-		(void)fputc(*s < 0x20 || *s == 0x7f ? '?' : *s, out);
+	char piece[TEXT_PIECE_BYTES];
+
+	while (*text) {
+		text = text_piece(text, piece);
+		(void)fputs(piece, out);
+	}
+}
+
+void format_lines(FILE *out, const char *text)
+{
+	char piece[TEXT_PIECE_BYTES];
+
+	while (*text) {
+		bool newline = *text == '\n';
+		text = text_piece(text, piece);
+		(void)fputs(newline ? "\n" : piece, out);
+	}
+}
+
+void format_print(FILE *out, const char *fmt, ...)
+{
+	char line[REFUSAL_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	format_text(out, line);
+}
+
+/* Characters that format_text() writes. */
+static size_t width_of(const char *text)
+{
+	char piece[TEXT_PIECE_BYTES];
+	size_t width = 0;
+
+	while (*text) {
+		text = text_piece(text, piece);
+		width += piece[0] & 0x80 ? 1 : strlen(piece);
+	}
+	return width;
+}
+
+/* In JSON these characters stand in strings only, where \u has their meaning. */
+void format_json(FILE *out, const char *json)
+{
+	char piece[TEXT_PIECE_BYTES];
+
+	while (*json) {
+		const char *s = json;
+		unsigned int code;
+		json = text_piece(s, piece);
+		if (*s == '\n' || *s == '\t' || *s == '\r')
+			(void)fputc(*s, out);
+		else if (json == s + 1 && piece[1] == 'x')
+			(void)fputs(
+				"\\ufffd", out); /* no UTF-8, or a bare control: nowhere allowed */
+		else if (sscanf(piece, "\\u{%x}", &code) != 1)
+			(void)fputs(piece, out);
+		else if (code < 0x10000)
+			(void)fprintf(out, "\\u%04x", code);
+		else
+			(void)fprintf(out, "\\u%04x\\u%04x", 0xd7c0 + (code >> 10),
+				0xdc00 + (code & 0x3ff));
+	}
 }
 
 const char *format_member(struct json_object *object, const char *key)
@@ -137,7 +201,7 @@ static void put_cell(FILE *out, const char *text, size_t width, bool last)
 	if (last)
 		(void)fputc('\n', out);
 	else
-		(void)fprintf(out, "%*s", (int)(width - strlen(text)) + 2, "");
+		(void)fprintf(out, "%*s", (int)(width - width_of(text)) + 2, "");
 }
 
 static void put_table(
@@ -150,7 +214,7 @@ static void put_table(
 		width[c] = strlen(columns[c].label);
 		for (size_t r = 0; r < length_of(rows); r++) {
 			struct json_object *row = json_object_array_get_idx(rows, r);
-			size_t len = strlen(value_text(row, &columns[c], buf));
+			size_t len = width_of(value_text(row, &columns[c], buf));
 			width[c] = len > width[c] ? len : width[c];
 		}
 		put_cell(out, columns[c].label, width[c], c + 1 == count);
@@ -293,7 +357,7 @@ void put_volumes(FILE *out, struct json_object *volumes, const char *label)
 		char size[FORMAT_SIZE_BYTES];
 		(void)fprintf(out, "%-*s ", PAIR_LABEL_WIDTH, i ? "" : label);
 		format_text(out, format_member(v, "uuid"));
-		(void)fprintf(out, "  key %s  %s  ", format_member(v, "fingerprint"),
+		format_print(out, "  key %s  %s  ", format_member(v, "fingerprint"),
 			format_size(size, format_count(v, "size_bytes")));
 		if (json_object_object_get_ex(v, "cipher", &cipher)) {
 			format_text(out, format_member(v, "cipher"));

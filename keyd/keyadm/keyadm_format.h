@@ -25,8 +25,17 @@ int keyadm_check_reply(const struct proto_msg *reply) __attribute__((warn_unused
 /* "10 GiB", "1.5 TiB", "1000 bytes". Returns out. */
 const char *format_size(char out[FORMAT_SIZE_BYTES], uint64_t bytes);
 
-/* Text with '?' in place of control characters. */
+/* Text as a terminal may have it: with escapes, as text_piece() makes them. No newline either. */
 void format_text(FILE *out, const char *text);
+
+/* The same for several lines: newlines stay. */
+void format_lines(FILE *out, const char *text);
+
+/* format_text() of what printf would write. */
+void format_print(FILE *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A JSON text for a terminal: the same values, with \u escapes in place of what format_text() would escape. */
+void format_json(FILE *out, const char *json);
 
 /* "label           text" on a line of its own. */
 void format_pair(FILE *out, const char *label, const char *text);

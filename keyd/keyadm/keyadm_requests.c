@@ -24,9 +24,10 @@ static void put_person(
 
 	if (!json_object_object_get_ex(request, key, &person))
 		return;
-	(void)fprintf(out, "  %-9s by uid %s ", what, format_member(person, "uid"));
+	format_print(out, "  %-9s by uid %s ", what, format_member(person, "uid"));
 	format_text(out, format_member(person, "user"));
-	(void)fprintf(out, " at %s\n", format_member(request, when));
+	format_print(out, " at %s", format_member(request, when));
+	(void)fputc('\n', out);
 }
 
 static void put_request(FILE *out, struct json_object *request)
@@ -34,7 +35,7 @@ static void put_request(FILE *out, struct json_object *request)
 	const char *id = format_member(request, "id"),
 		   *until = format_member(request, "expires_at");
 
-	(void)fprintf(out, "%s  to destroy %s ", id, format_member(request, "scope"));
+	format_print(out, "%s  to destroy %s ", id, format_member(request, "scope"));
 	format_text(out, format_member(request, "subject"));
 	if (strcmp(format_member(request, "path"), "-") != 0) {
 		(void)fputs(" at ", out);
@@ -44,13 +45,14 @@ static void put_request(FILE *out, struct json_object *request)
 	put_person(out, "requested", request, "requester", "requested_at");
 	put_person(out, "approved", request, "approved_by", "approved_at");
 	if (strcmp(until, "-") != 0)
-		(void)fprintf(out,
+		format_print(out,
 			"  needs the approval of another security administrator until %s: keyadm "
-			"approve %s\n",
+			"approve %s",
 			until, id);
 	else
-		(void)fprintf(out, "  takes effect at %s, unless keyadm cancel %s comes first\n",
+		format_print(out, "  takes effect at %s, unless keyadm cancel %s comes first",
 			format_member(request, "takes_effect_at"), id);
+	(void)fputc('\n', out);
 }
 
 void format_destruction(FILE *out, struct json_object *answer)

@@ -64,9 +64,17 @@ int target_resolve(const char *path, bool must_exist, char resolved[PROTO_PATH_B
 		return err;
 	int len = snprintf(
 		resolved, PROTO_PATH_BYTES, "%s/%s", strcmp(folder, "/") ? folder : "", base);
-	if (len < 0 || len >= PROTO_PATH_BYTES || !text_is_path(resolved))
-		return keyadm_refuse(-EINVAL, "the path is longer than 4095 bytes or holds control "
-					      "characters: choose another");
+	if (len < 0 || len >= PROTO_PATH_BYTES)
+		return keyadm_refuse(-ENAMETOOLONG, "the path is longer than 4095 bytes");
+	if (!text_is_utf8(resolved))
+		return keyadm_refuse(
+			-EILSEQ, "%s: the path is not UTF-8: choose another", resolved);
+	/* A volume that an earlier keyd recorded can still be named. */
+	if (!(must_exist ? text_is_path : text_is_recorded_path)(resolved))
+		return keyadm_refuse(-EINVAL,
+			"%s: the path holds control characters, or such that change the direction "
+			"of text or are invisible: choose another",
+			resolved);
 	return 0;
 }
 
@@ -257,6 +265,12 @@ static int allocation_failed(const struct target *t, int err, uint64_t total_byt
 	}
 }
 
+static void tell_progress(const struct target *t, double part)
+{
+	(void)fputc('\r', stderr);
+	format_print(stderr, "allocating %s: %3u%%", t->path, (unsigned int)(part * 100));
+}
+
 /* *told: the reason of the error, of on_step(), has been told. */
 static int allocate(const struct target *t, uint64_t from, uint64_t to,
 	const struct target_watch *w, bool *told)
@@ -275,8 +289,7 @@ static int allocate(const struct target *t, uint64_t from, uint64_t to,
 		if (!err && w)
 			*told = (err = w->on_step(w->arg)) != 0;
 		if (show)
-			(void)fprintf(stderr, "\rallocating %s: %3u%%", t->path,
-				(unsigned int)((double)(done - from) / (double)(to - from) * 100));
+			tell_progress(t, (double)(done - from) / (double)(to - from));
 	}
 	if (show)
 		(void)fprintf(stderr, "\r\033[K");

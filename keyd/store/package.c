@@ -238,9 +238,9 @@ int package_next_level(struct package_reader *r, struct package_level *level)
 /* Everything that a volume in the store fulfils. */
 static bool is_sound(const struct package_volume *volume)
 {
-	return text_is_uuid(volume->uuid) && text_is_path(volume->path) && volume->cipher &&
-	       cipher_sector_size_ok(volume->sector_bytes) && volume->size_bytes &&
-	       volume->size_bytes <= size_bytes_max &&
+	return text_is_uuid(volume->uuid) && text_is_recorded_path(volume->path) &&
+	       volume->cipher && cipher_sector_size_ok(volume->sector_bytes) &&
+	       volume->size_bytes && volume->size_bytes <= size_bytes_max &&
 	       volume->size_bytes % volume->sector_bytes == 0 &&
 	       volume->data_offset_bytes <= size_bytes_max &&
 	       volume->data_offset_bytes % volume->sector_bytes == 0;

@@ -11,6 +11,9 @@ level_create l
 create() { keyadm volume create --level l "$@"; }
 new=$STATE/new.img
 
+refused "a path that is not UTF-8, shown escaped" 1 'x\\xe4.img: the path is not UTF-8' keyadm volume create --level nobody --size 16M "$STATE/x"$'\xe4.img'
+refused "one that reads in another direction" 1 'x\\u\{202e\}gmi.live: the path holds .*direction' keyadm volume create --level nobody --size 16M "$STATE/x"$'\xe2\x80\xaegmi.live'
+refused "one with a control character of Latin-1" 1 'x\\u\{9b\}2J: the path holds' keyadm volume create --level nobody --size 16M "$STATE/x"$'\xc2\x9b2J'
 refused "a level that does not exist" 1 "nobody" keyadm volume create --level nobody --size 16M "$new"
 refused "a folder that does not exist" 1 "no/such" create --size 16M "$STATE/no/such/lun.img"
 bad_size() { # SIZE [options]: refused with status 1 or 2 and one line

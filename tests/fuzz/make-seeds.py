@@ -209,7 +209,32 @@ def export():
     yield "share", b"\2" + text + hashlib.sha256(text).hexdigest()[:8].encode() + b"\n"
 
 
-for target in (proto, server, store, config, luks, bsopts, unmap, initiator, args, export):
+def format():
+    odd = "\x1b[2J\x9b2J\u202egmi.live\u2028"
+    person = {"uid": 0, "user": odd, "pid": 1, "program": odd, "volumes": [odd]}
+    volume = {"uuid": UUID.decode(), "path": "/srv/" + odd, "level": "red", "state": "active", "size_bytes": 1 << 20,
+              "fingerprint": odd, "cipher": odd, "attached": [person]}
+    entry = {"id": odd, "kind": "export", "level": "red", "to": odd, "time": odd, "user": odd, "uid": 0,
+             "destroyed": person, "recipients": [{"subject": odd}]}
+    request = {"id": odd, "scope": odd, "subject": odd, "path": odd, "requester": person, "approved_by": person,
+               "requested_at": odd, "approved_at": odd, "expires_at": odd, "takes_effect_at": odd}
+    certificate = {"scope": "volume", "level": odd, "volumes": [volume], "requester": person, "acknowledged": [person],
+                   "unacknowledged": [person], "outstanding_exports": [entry], "vouched_exports": [entry],
+                   "verification": {"result": odd, "detail": odd}, "erase_class": odd, "completed_at": odd,
+                   "method": {"name": odd}, "tool": {"name": odd}, "location": {"host": odd},
+                   "signature": {"algorithm": odd, "key_id": odd, "value": odd}}
+    status = {"initialized": True, "custody": odd, "levels": {"active": 1}, "consumers": [person], "roles": [odd]}
+    level = {"name": odd, "state": odd, "volumes": [volume], "certificate": certificate}
+    answers = (status, [level], level, [volume], volume, certificate, request, [request], {"export": entry, "levels": [entry]},
+               {"levels": [entry]}, {"exports": [entry], "imports": [entry]}, {"seq": 1, "time": odd, "event": odd, "path": odd})
+    for kind, answer in enumerate(answers):
+        yield f"{kind}", bytes([kind]) + json.dumps(answer).encode()
+        yield f"{kind}-raw", bytes([kind]) + json.dumps(answer, ensure_ascii=False).encode()
+    yield "types", b"\5" + json.dumps({"volumes": 1, "requester": [], "verification": "", "level": {}}).encode()
+    yield "no-utf8", b"\4{\"path\":\"/a\xff\xe2\x80\"}"
+
+
+for target in (proto, server, store, config, luks, bsopts, unmap, initiator, args, export, format):
     folder = HERE / "corpus" / target.__name__
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in target():

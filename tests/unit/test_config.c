@@ -62,6 +62,22 @@ static void zeroizing_reads_past_errors(void **state)
 	assert_non_null(strstr(error, "/c:2: "));
 }
 
+static void what_no_editor_shows_is_named(void **state)
+{
+	static const char nul[] = "[keyd]\nstate = /srv\0/keys\n";
+
+	(void)state;
+	assert_refused("\xef\xbb\xbf[keyd]\nstate = /srv/keys\n", 1, "byte order mark (BOM)");
+	assert_refused("\xff\xfe[", 1, "UTF-16");
+	assert_refused("[keyd]\nstate = /srv/\xe4\n", 2, "the path '/srv/\\xe4' is not UTF-8");
+	assert_refused("[keyd]\nstate = /srv/\xe2\x80\xae\n", 2, "'/srv/\\u{202e}'");
+	assert_refused("[keyd]\nsocket = keyd.sock\n", 2, "not an absolute path");
+	assert_refused("[keyd]\n\x1b[2J\n", 2, "neither");
+	assert_int_equal(scratch_write(scratch_path("c"), nul, sizeof(nul) - 1), 0);
+	assert_int_equal(config_read(&config, scratch_path("c"), error), -EINVAL);
+	assert_non_null(strstr(error, "/c:2: the line has a NUL byte"));
+}
+
 static void devices_that_keep_the_root_key_are_read(void **state)
 {
 	(void)state;
@@ -326,6 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CONFIG_TEST(without_a_file_the_defaults_hold),
 		CONFIG_TEST(devices_that_keep_the_root_key_are_read),
+		CONFIG_TEST(what_no_editor_shows_is_named),
 		CONFIG_TEST(zeroizing_reads_past_errors),
 		CONFIG_TEST(a_whole_file_is_read),
 		CONFIG_TEST(without_settings_a_destroy_is_at_once),

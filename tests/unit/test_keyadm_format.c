@@ -84,8 +84,8 @@ static void tables_align(void **state)
 static void control_characters_never_come_through(void **state)
 {
 	(void)state;
-	formatted(format_volumes, "[{\"path\":\"/a\\u001b[2Jb\\nc\\u007f\"}]");
-	assert_has("/a?[2Jb?c?\n");
+	formatted(format_volumes, "[{\"path\":\"/a\\u001b[2Jb\\nc\\u007f\\u009b\\u202egmi\"}]");
+	assert_has("/a\\x1b[2Jb\\x0ac\\x7f\\u{9b}\\u{202e}gmi\n");
 	formatted(format_volume,
 		"{\"path\":\"/\\u001b\",\"attached\":[{\"pid\":\"\\u001b\",\"uid\":1}]}");
 	formatted(
@@ -164,7 +164,7 @@ static void a_refusal_is_one_line(void **state)
 	assert_true(dup2(saved, STDERR_FILENO) >= 0);
 	assert_int_equal(err, -ENOENT);
 	assert_true(read(pipe_fds[0], line, sizeof(line) - 1) > 0);
-	assert_string_equal(line, "keyadm: no such?level\n");
+	assert_string_equal(line, "keyadm: no such\\x0alevel\n");
 	(void)close(pipe_fds[0]);
 	(void)close(pipe_fds[1]);
 	(void)close(saved);

@@ -286,7 +286,7 @@ static void a_path_that_names_no_file_is_refused(void **state)
 	huge[PROTO_PATH_BYTES] = '\0';
 	assert_int_equal(target_resolve(huge, true, resolved), -ENAMETOOLONG);
 	huge[PROTO_PATH_BYTES - 1] = '\0';
-	assert_int_equal(target_resolve(huge, true, resolved), -EINVAL);
+	assert_int_equal(target_resolve(huge, true, resolved), -ENAMETOOLONG);
 }
 
 /* As keyadm makes a volume's file. */
