@@ -28,7 +28,7 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c initiator.c login
 	$(if $(IPSEC_MB),crypt_ipsec_mb.c) crypt_openssl.c store_file.c complete.c keysession.c keymessages.c keysanitize.c keyconnect.c note.c \
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c page.c secret.c cipher.c harden.c text.c random.c)
-KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_calls.c \
+KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_libraries.c sandbox_calls.c \
 	listener.c peer.c places.c session.c consumer.c holders.c revocation.c precedence.c policy.c label.c suspend.c \
 	$(addprefix admin/, admin.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_resize.c admin_destroy.c \
 		admin_records.c upload.c admin_export.c admin_import.c unlock.c inventory.c answer.c) \

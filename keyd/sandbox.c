@@ -32,6 +32,7 @@ int sandbox_enter(const struct config *config)
 		log_warning("not confined: sandbox = no");
 		return 0;
 	}
+	sandbox_libraries(config);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return missing(config, "cannot give up new privileges", -errno);
 	int abi = sandbox_files(config);

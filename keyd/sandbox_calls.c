@@ -85,9 +85,6 @@ static const int allowed[] = {
 	SCMP_SYS(mkdirat),
 	SCMP_SYS(linkat),
 	SCMP_SYS(umask),
-	SCMP_SYS(chmod),
-	SCMP_SYS(fchmod),
-	SCMP_SYS(fchmodat),
 	SCMP_SYS(utimensat),
 	SCMP_SYS(memfd_create),
 	SCMP_SYS(memfd_secret),
@@ -212,6 +209,14 @@ static const struct {
 	{SCMP_SYS(add_key), ENOSYS}, /* libcryptsetup: keys in the kernel */
 	{SCMP_SYS(request_key), ENOSYS},
 	{SCMP_SYS(keyctl), ENOSYS},
+	/* Files are made with the right mode and owner. */
+	{SCMP_SYS(chmod), EPERM},
+	{SCMP_SYS(fchmod), EPERM},
+	{SCMP_SYS(fchmodat), EPERM},
+	{SCMP_SYS(chown), EPERM},
+	{SCMP_SYS(lchown), EPERM},
+	{SCMP_SYS(fchown), EPERM},
+	{SCMP_SYS(fchownat), EPERM},
 	{SCMP_SYS(mknod), EPERM}, /* libdevmapper: /dev/mapper/control */
 	{SCMP_SYS(mknodat), EPERM},
 	{SCMP_SYS(bind), EACCES},
@@ -236,13 +241,9 @@ static const struct {
 	uint64_t value;
 } conditional[] = {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	/* No memory is writable and executable, and none becomes executable that was not mapped so. */
-	{SCMP_SYS(mmap), 2, PROT_WRITE | PROT_EXEC, 0},
-	{SCMP_SYS(mmap), 2, PROT_WRITE | PROT_EXEC, PROT_WRITE},
-	{SCMP_SYS(mmap), 2, PROT_WRITE | PROT_EXEC, PROT_EXEC},
-	{SCMP_SYS(mmap2), 2, PROT_WRITE | PROT_EXEC, 0},
-	{SCMP_SYS(mmap2), 2, PROT_WRITE | PROT_EXEC, PROT_WRITE},
-	{SCMP_SYS(mmap2), 2, PROT_WRITE | PROT_EXEC, PROT_EXEC},
+	/* No memory becomes executable: see add_no_new_code(). */
+	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
+	{SCMP_SYS(mmap2), 2, PROT_EXEC, 0},
 	{SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
 	/* Threads of this process, no processes. */
 	{SCMP_SYS(clone), 0, CLONE_VM | CLONE_THREAD, CLONE_VM | CLONE_THREAD},
@@ -284,6 +285,22 @@ static int add_tables(scmp_filter_ctx filter)
 		rc = skip_foreign(seccomp_rule_add(filter, SCMP_ACT_ALLOW, conditional[i].call, 1,
 			SCMP_CMP64(conditional[i].argument, SCMP_CMP_MASKED_EQ, conditional[i].mask,
 				conditional[i].value)));
+	return rc;
+}
+
+/* A library that comes too late cannot be loaded, and keyd goes on: sandbox_libraries() is what it has. */
+static int add_no_new_code(scmp_filter_ctx filter)
+{
+	static const int calls[] = {SCMP_SYS(mmap), SCMP_SYS(mmap2), SCMP_SYS(mprotect)};
+	int rc = 0;
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	for (size_t i = 0; !rc && i < sizeof(calls) / sizeof(calls[0]); i++)
+		rc = skip_foreign(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), calls[i], 1,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC)));
+#else
+	(void)filter, (void)calls;
+#endif
 	return rc;
 }
 
@@ -329,6 +346,8 @@ int sandbox_calls(const struct config *config)
 	int rc = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (!rc)
 		rc = add_tables(filter);
+	if (!rc)
+		rc = add_no_new_code(filter);
 	if (!rc)
 		rc = add_own_signals(filter);
 	for (int family = 0; !rc && family < FAMILIES; family++)

@@ -42,9 +42,9 @@ tried() { # SANDBOX EXPECTED...: of each attempt
 	local mode=$1 attempt
 	shift
 	conf "$mode"
-	for attempt in read-shadow write-passwd network shell fork kill; do
-		# A sanitizer's runtime looks at its process from another one before it ends.
-		if [ -n "${TGTD_PRELOAD-}" ] && [[ $attempt = fork || $attempt = kill ]]; then
+	for attempt in read-shadow write-passwd network shell run-memfd map-code make-executable map-memfd fork kill; do
+		# A sanitizer's runtime looks at its process from another one before it ends, and makes code.
+		if [ -n "${TGTD_PRELOAD-}" ] && [[ $attempt =~ ^(fork|kill|map-.*|make-.*)$ ]]; then
 			shift
 			continue
 		fi
@@ -55,7 +55,10 @@ tried() { # SANDBOX EXPECTED...: of each attempt
 
 echo data >"$STATE/lun.img"
 tried required "Permission denied" "Permission denied" "Address family not supported by protocol" \
-	killed killed killed
+	killed killed "Permission denied" "Permission denied" "Permission denied" killed killed
+is "the store's mode stays" "$(intruder chmod "$STATE/store")" "Operation not permitted"
+is "and its owner" "$(intruder chown "$STATE/store")" "Operation not permitted"
+is "which shows" "$(stat -c %a:%U "$STATE/store")" 700:root
 is "a LUN's file" "$(intruder read-volume "$STATE/lun.img")" "Permission denied"
 is "the store is its own" "$(intruder read-store "$STATE/store/levels")" "it works"
 echo "sandbox-paths = $STATE/lun.img" | sed -i "2r /dev/stdin" "$STATE/keyd.conf"
@@ -70,6 +73,7 @@ is "unconfined, network" "$(intruder network)" "it works"
 intruder shell >/dev/null
 like "unconfined, shell" "$(<"$STATE/intruder.log")" "intruder: a shell"
 is "unconfined, kill" "$(intruder kill)" "it works"
+is "unconfined, map-memfd" "$(intruder map-memfd)" "it works"
 
 printf '[keyd]\nsandbox = required\nsandbox-paths = /no/such/path\n' >"$STATE/keyd.conf"
 like "a path that is not there is named, and keyd does not start" "$(intruder nothing)" \

@@ -27,7 +27,7 @@ cp "$TESTS/systemd/probe.sh" "$STATE/probe"
 : >"$STATE/said"
 cat >"$STATE/go" <<-SCRIPT
 	echo \$\$ >$cgroups/tgt-crypt-test-$$/cgroup.procs
-	exec timeout --foreground -s KILL 90 unshare --mount --pid --fork --kill-child --net --ipc --uts \
+	exec timeout --foreground -s KILL 150 unshare --mount --pid --fork --kill-child --net --ipc --uts \
 		--cgroup bash $TESTS/systemd/boot.sh $STATE
 SCRIPT
 # systemd has a terminal for its console.
@@ -35,7 +35,8 @@ setpriv --pdeathsig TERM script -qec "bash $STATE/go" /dev/null >"$STATE/console
 [ -s "$STATE/said" ] || { skip "systemd runs keyd" "it does not boot: $(tail -n 1 "$STATE/console.log")" && done_testing; }
 
 said() { sed -n "s/^$1=//p" "$STATE/said"; }
-like "keyd starts" "$(said keyd-start)" '^0 '
+unlike "keyd does not start while it does not know a user of keyd.conf" "$(said keyd-too-early)" '^0 '
+like "keyd starts by itself when the user is known" "$(said keyd-start)" '^0 '
 is "as its user" "$(said keyd-user)" keyd
 is "without a capability" "$(said keyd-capabilities)" 00000000000000000000000000000000
 is "confined" "$(said keyd-seccomp)" 2

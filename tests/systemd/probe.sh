@@ -17,7 +17,6 @@ status_of() { # UNIT FIELD: of its main process
 }
 
 systemd-sysusers /usr/lib/sysusers.d/tgt-crypt.conf
-useradd --system --no-create-home tgt-secret
 mkdir -p /etc/keyd /etc/tgt/crypt /srv/secret
 cat >/etc/keyd/keyd.conf <<-CONF
 	[keyd]
@@ -28,7 +27,14 @@ cat >/etc/keyd/keyd.conf <<-CONF
 	[level secret]
 	fetch = tgt-secret
 CONF
-tell keyd-start systemctl start keyd
+# As from a directory service, the user becomes known late: after more failed starts than systemd tolerates by default.
+tell keyd-too-early systemctl start keyd
+for ((i = 0; i < 300; i++)); do
+	[ "$(systemctl show -p NRestarts --value keyd)" -lt 6 ] || break
+	sleep 0.1
+done
+useradd --system --no-create-home tgt-secret
+tell keyd-start sh -c 'for i in $(seq 100); do systemctl -q is-active keyd && exit; sleep 0.1; done; exit 1'
 echo "keyd-user=$(ps -o user= -p "$(systemctl show -p MainPID --value keyd)")"
 echo "keyd-capabilities=$(status_of keyd CapEff)$(status_of keyd CapBnd)"
 echo "keyd-seccomp=$(status_of keyd Seccomp)"

@@ -12,11 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOOP_POLLS = 3 }; /* its signals and its two sockets, at least */
+enum { CODE_BYTES = 4096, LOOP_POLLS = 3 }; /* its signals and its two sockets, at least */
 
 typedef int poll_fn(struct pollfd *polls, nfds_t count, int timeout_ms);
 
@@ -62,6 +64,49 @@ static int read_store(void)
 	return open(getenv("INTRUDER_PATH"), O_RDONLY | O_CLOEXEC | O_DIRECTORY);
 }
 
+static int map_code(void)
+{
+	return mmap(NULL, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+			       MAP_FAILED
+		       ? -1
+		       : 0;
+}
+
+static int make_executable(void)
+{
+	void *page =
+		mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return page == MAP_FAILED ? -1 : mprotect(page, CODE_BYTES, PROT_READ | PROT_EXEC);
+}
+
+static int map_memfd(void)
+{
+	int fd = memfd_create("code", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, CODE_BYTES))
+		return -1;
+	return mmap(NULL, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED ? -1
+											       : 0;
+}
+
+static int run_memfd(void)
+{
+	char *argv[] = {"code", NULL}, *env[] = {NULL};
+
+	return fexecve(memfd_create("code", MFD_CLOEXEC), argv, env);
+}
+
+static int open_store_to_all(void)
+{
+	return chmod(getenv("INTRUDER_PATH"), 0777);
+}
+
+static int give_store_away(void)
+{
+	return chown(getenv("INTRUDER_PATH"), 65534, 65534);
+}
+
 static const struct {
 	const char *name;
 	int (*attempt)(void);
@@ -74,6 +119,12 @@ static const struct {
 	{"fork", make_process},
 	{"kill", end_init},
 	{"read-store", read_store},
+	{"map-code", map_code},
+	{"make-executable", make_executable},
+	{"map-memfd", map_memfd},
+	{"run-memfd", run_memfd},
+	{"chmod", open_store_to_all},
+	{"chown", give_store_away},
 };
 
 static void intrude(void)

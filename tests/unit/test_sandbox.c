@@ -170,6 +170,23 @@ static int renames_out(void)
 	return rc;
 }
 
+static int opens_state_to_all(void)
+{
+	return chmod(scratch_path("state"), 0777) ? -errno : 0;
+}
+
+static int opens_state_by_descriptor(void)
+{
+	int fd = open(scratch_path("state"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || fchmod(fd, 0777) ? -errno : 0;
+}
+
+static int gives_state_away(void)
+{
+	return chown(scratch_path("state"), 65534, 65534) ? -errno : 0;
+}
+
 static int makes_link(void)
 {
 	return symlink("/etc/shadow", scratch_path("state/link")) ? -errno : 0;
@@ -183,6 +200,9 @@ static void other_files_are_out_of_reach(void **state)
 	assert_int_equal(confined(makes_beside_socket), EACCES);
 	assert_int_equal(confined(writes_proc), EACCES);
 	assert_int_not_equal(confined(renames_out), 0);
+	assert_int_equal(confined(opens_state_to_all), EPERM);
+	assert_int_equal(confined(opens_state_by_descriptor), EPERM);
+	assert_int_equal(confined(gives_state_away), EPERM);
 	assert_int_equal(confined(makes_link), KILLED);
 	assert_int_equal(confined(truncates_outside), KILLED);
 }
@@ -262,6 +282,24 @@ static int maps_code(void)
 	return page == MAP_FAILED ? -errno : 0;
 }
 
+/* As dlopen(3) does with a library, and an intruder with a memfd. */
+static int maps_a_file_as_code(void)
+{
+	int fd = memfd_create("code", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, 4096))
+		return -errno;
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED ? -errno
+											 : 0;
+}
+
+static int makes_code_with_a_key(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return pkey_mprotect(page, 4096, PROT_READ | PROT_EXEC, -1) ? -errno : 0;
+}
+
 static int makes_code(void)
 {
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -292,8 +330,10 @@ static void other_calls_are_the_end(void **state)
 	assert_int_equal(confined(kills_parent), KILLED);
 	assert_int_equal(confined(sets_limit), KILLED);
 	assert_int_equal(confined(becomes_dumpable), KILLED);
-	assert_int_equal(confined(maps_code), KILLED);
-	assert_int_equal(confined(makes_code), KILLED);
+	assert_int_equal(confined(maps_code), EACCES);
+	assert_int_equal(confined(maps_a_file_as_code), EACCES);
+	assert_int_equal(confined(makes_code), EACCES);
+	assert_int_equal(confined(makes_code_with_a_key), EACCES);
 }
 
 static void sandbox_paths_are_added(void **state)
