@@ -68,7 +68,7 @@ int target_resolve(const char *path, bool must_exist, char resolved[PROTO_PATH_B
 		return keyadm_refuse(-ENAMETOOLONG, "the path is longer than 4095 bytes");
 	if (!text_is_utf8(resolved))
 		return keyadm_refuse(
-			-EILSEQ, "%s: the path is not UTF-8: choose another", resolved);
+			-EINVAL, "%s: the path is not UTF-8: choose another", resolved);
 	/* A volume that an earlier keyd recorded can still be named. */
 	if (!(must_exist ? text_is_path : text_is_recorded_path)(resolved))
 		return keyadm_refuse(-EINVAL,
