@@ -8,6 +8,10 @@
 
 #include "keyadm_target.h"
 
+#define DIGITS "0123456789"
+
+enum { FRACTION_DIGITS_MAX = 6 };
+
 static const struct {
 	const char *name;
 	bool has_value;
@@ -119,34 +123,74 @@ int keyadm_args_parse(struct keyadm_args *args, int argc, char *const argv[])
 	return 0;
 }
 
-/* log2 of the unit that suffix stands for, -1 if it stands for none. */
-static int suffix_shift(const char *suffix)
+/* The bytes of the unit that suffix stands for, 0 if it stands for none. */
+static uint64_t unit_bytes(const char *suffix)
 {
 	static const char units[] = "KMGT";
 
 	if (!*suffix)
+		return 1;
+	const char *unit = strchr(units, *suffix == 'k' && suffix[1] == 'B' ? 'K' : *suffix);
+	if (!unit || (suffix[1] && strcmp(suffix + 1, "B") != 0 && strcmp(suffix + 1, "iB") != 0))
 		return 0;
-	const char *unit = strchr(units, *suffix);
-	return unit && !suffix[1] ? 10 * (int)(unit - units + 1) : -1;
+	uint64_t bytes = 1;
+	for (const char *u = units; u <= unit; u++)
+		bytes *= !strcmp(suffix + 1, "B") ? 1000 : 1024;
+	return bytes;
+}
+
+/* Digits only; 0 or -ERANGE. */
+static int parse_digits(const char *text, size_t digits, uint64_t *value)
+{
+	*value = 0;
+	for (size_t i = 0; i < digits; i++) {
+		uint64_t digit = (uint64_t)(text[i] - '0');
+		if (*value > (VOLUME_BYTES_MAX - digit) / 10)
+			return -ERANGE;
+		*value = *value * 10 + digit;
+	}
+	return 0;
+}
+
+/* The digits behind the point as so many bytes of the unit. -EDOM: they are no whole number of bytes. */
+static int parse_fraction(const char *text, size_t digits, uint64_t unit, uint64_t *bytes)
+{
+	uint64_t value, parts = 1;
+
+	*bytes = 0;
+	if (!digits)
+		return 0;
+	if (digits > FRACTION_DIGITS_MAX || unit == 1)
+		return -EINVAL;
+	(void)parse_digits(text, digits, &value);
+	for (size_t i = 0; i < digits; i++)
+		parts *= 10;
+	if (value * unit % parts) /* below 10^6 times 2^40 */
+		return -EDOM;
+	*bytes = value * unit / parts;
+	return 0;
 }
 
 int keyadm_parse_size(const char *text, uint32_t sector_bytes, uint64_t *size_bytes)
 {
-	size_t digits = strspn(text, "0123456789");
-	int shift = suffix_shift(text + digits);
-	uint64_t value = 0;
+	size_t digits = strspn(text, DIGITS);
+	bool has_point = text[digits] == '.';
+	const char *behind = text + digits + has_point;
+	size_t fraction_digits = has_point ? strspn(behind, DIGITS) : 0;
+	uint64_t unit = unit_bytes(behind + fraction_digits), whole, fraction;
 
-	if (!digits || shift < 0)
+	if (!digits || !unit || (has_point && !fraction_digits))
 		return -EINVAL;
-	for (size_t i = 0; i < digits; i++) {
-		uint64_t digit = (uint64_t)(text[i] - '0');
-		if (value > (VOLUME_BYTES_MAX - digit) / 10)
-			return -ERANGE;
-		value = value * 10 + digit;
-	}
-	if (value > VOLUME_BYTES_MAX >> shift || value << shift < VOLUME_BYTES_MIN)
+	int err = parse_digits(text, digits, &whole);
+	if (!err)
+		err = parse_fraction(behind, fraction_digits, unit, &fraction);
+	if (err)
+		return err;
+	if (whole > (VOLUME_BYTES_MAX - fraction) / unit)
 		return -ERANGE;
-	value <<= shift;
+	uint64_t value = whole * unit + fraction;
+	if (value < VOLUME_BYTES_MIN)
+		return -ERANGE;
 	if (value % sector_bytes)
 		return -EDOM;
 	*size_bytes = value;

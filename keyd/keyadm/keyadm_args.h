@@ -59,9 +59,12 @@ int keyadm_args_parse(struct keyadm_args *args, int argc, char *const argv[])
 /* "--name" of an option. Static storage. */
 const char *keyadm_option_name(enum keyadm_option option);
 
+#define KEYADM_SIZE_FORMS                                                                          \
+	"bytes, or a number such as 10G, 10GiB or 1.5T (powers of 1024) or 10GB (powers of 1000)"
+
 /*
- * A volume size: decimal digits and at most one of K, M, G, T (powers of 1024). 0, -EINVAL (not such a
- * text), -ERANGE (below 1 MiB or above 2^62 bytes), -EDOM (not a multiple of sector_bytes).
+ * A volume size: KEYADM_SIZE_FORMS. A fraction has 1 to 6 digits and needs a unit. 0, -EINVAL (not such a text),
+ * -ERANGE (below 1 MiB or above 2^62 bytes), -EDOM (not a whole number of sectors of sector_bytes).
  */
 int keyadm_parse_size(const char *text, uint32_t sector_bytes, uint64_t *size_bytes)
 	__attribute__((warn_unused_result));

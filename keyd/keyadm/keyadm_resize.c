@@ -83,13 +83,12 @@ static int parse_size(const struct resize *r, const char *text, uint64_t *size_b
 	case -ERANGE:
 		return keyadm_refuse(-ERANGE, "%s: a volume has between 1M and 4194304T", text);
 	case -EDOM:
-		return keyadm_refuse(-EDOM, "%s is no multiple of the sector size, %" PRIu32, text,
-			r->sector_bytes);
+		return keyadm_refuse(-EDOM,
+			"%s is no multiple of the sector size, %" PRIu32 " bytes: choose another",
+			text, r->sector_bytes);
 	default:
-		return keyadm_refuse(-EINVAL,
-			"%s: give the new size in bytes, or as a number with K, M, G or T, such as "
-			"10G, or max",
-			text);
+		return keyadm_refuse(
+			-EINVAL, "%s: give the new size as max, or as " KEYADM_SIZE_FORMS, text);
 	}
 }
 

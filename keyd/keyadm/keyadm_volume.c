@@ -34,11 +34,12 @@ static int parse_size(const char *text, struct proto_volume_create *create)
 		return keyadm_refuse(
 			-ERANGE, "--size %s: a volume has between 1M and 4194304T", text);
 	case -EDOM:
-		return keyadm_refuse(-EDOM, "--size %s is no multiple of the sector size, %" PRIu32,
+		return keyadm_refuse(-EDOM,
+			"--size %s is no multiple of the sector size, %" PRIu32
+			" bytes: choose another",
 			text, create->sector_bytes);
 	default:
-		return keyadm_refuse(-EINVAL,
-			"--size %s: give bytes, or a number with K, M, G or T, such as 10G", text);
+		return keyadm_refuse(-EINVAL, "--size %s: give " KEYADM_SIZE_FORMS, text);
 	}
 }
 

@@ -112,9 +112,24 @@ static void assert_size(const char *text, uint32_t sector_bytes, uint64_t expect
 	assert_int_equal(bytes, expected);
 }
 
-static void sizes_are_bytes_or_powers_of_1024(void **state)
+static void sizes_are_bytes_or_have_a_unit(void **state)
 {
 	(void)state;
+	assert_size("10GB", 512, UINT64_C(10000000000));
+	assert_size("4096kB", 512, 4096000);
+	assert_size("4096KB", 4096, 4096000);
+	assert_size("512MB", 512, 512000000);
+	assert_size("1TB", 4096, UINT64_C(1000000000000));
+	assert_size("1GiB", 4096, UINT64_C(1) << 30);
+	assert_size("2048KiB", 4096, 2 << 20);
+	assert_size("512MiB", 4096, 512 << 20);
+	assert_size("1TiB", 4096, UINT64_C(1) << 40);
+	assert_size("1.5G", 4096, UINT64_C(3) << 29);
+	assert_size("1.5GiB", 4096, UINT64_C(3) << 29);
+	assert_size("1.024GB", 512, 1024000000);
+	assert_size("0.5T", 4096, UINT64_C(1) << 39);
+	assert_size("1.500000G", 4096, UINT64_C(3) << 29);
+	assert_size("0.001024TB", 512, 1024000000);
 	assert_size("1048576", 512, 1048576);
 	assert_size("1024K", 4096, 1048576);
 	assert_size("512M", 4096, UINT64_C(512) << 20);
@@ -137,7 +152,9 @@ static void assert_no_size(const char *text, int err)
 static void everything_else_is_no_size(void **state)
 {
 	static const char *const malformed[] = {"", "G", "-1G", "+1G", " 1G", "1G ", "1 G", "1g",
-		"1GB", "1GiB", "1.5G", "0x100000", "1e9", "1P", "1GG", "ten"};
+		"1Gb", "1Gi", "1GiBx", "1giB", "1B", "1iB", "1kiB", "1k", "1.5", "1.G", ".5G",
+		"1.5.G", "1,5G", "1.5000000G", "1.5 G", "0x100000", "1e9", "1P", "1PB", "1GG",
+		"ten"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++)
@@ -156,6 +173,13 @@ static void everything_else_is_no_size(void **state)
 	assert_no_size("1048577", -EDOM);
 	assert_no_size("1049088", -EDOM); /* fits 512, not 4096 */
 	assert_no_size("1025K", -EDOM);
+	assert_no_size("10GB", -EDOM); /* fits 512, not 4096 */
+	assert_no_size("1.1G", -EDOM); /* no whole number of bytes */
+	assert_no_size("1.000001M", -EDOM);
+	assert_no_size("0.9M", -EDOM);
+	assert_no_size("0.5M", -ERANGE);
+	assert_no_size("4194304.5T", -ERANGE);
+	assert_no_size("4611687TB", -ERANGE);
 }
 
 int main(void)
@@ -166,7 +190,7 @@ int main(void)
 		cmocka_unit_test(some_options_may_be_repeated),
 		cmocka_unit_test(two_dashes_end_the_options),
 		cmocka_unit_test(wrong_options_are_named),
-		cmocka_unit_test(sizes_are_bytes_or_powers_of_1024),
+		cmocka_unit_test(sizes_are_bytes_or_have_a_unit),
 		cmocka_unit_test(everything_else_is_no_size),
 	};
 	return cmocka_run_group_tests_name("keyadm_args", tests, NULL, NULL);
