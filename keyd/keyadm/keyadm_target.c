@@ -10,9 +10,11 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <linux/fs.h>
+#include <linux/magic.h>
 
 #include "keyadm_format.h"
 #include "keyadm_path.h"
@@ -296,11 +298,42 @@ static int allocate(const struct target *t, uint64_t from, uint64_t to,
 	return err;
 }
 
+/*
+ * btrfs writes each change to a new place unless the file says otherwise, and runs out of new places although the file
+ * has all its space. A file can say so only while it is empty.
+ */
+static int write_in_place(const struct target *t)
+{
+	struct statfs fs;
+	unsigned int flags = 0; /* the ioctls' type is said to be long, and is int */
+
+	if (fstatfs(t->fd, &fs) || fs.f_type != BTRFS_SUPER_MAGIC)
+		return 0;
+	if (!ioctl(t->fd, FS_IOC_GETFLAGS, &flags) && !(flags & FS_NOCOW_FL)) {
+		flags |= FS_NOCOW_FL;
+		if (!ioctl(t->fd, FS_IOC_SETFLAGS, &flags))
+			(void)ioctl(t->fd, FS_IOC_GETFLAGS, &flags);
+		else
+			flags = 0;
+	}
+	if (flags & FS_NOCOW_FL)
+		return 0;
+	return keyadm_refuse(-EOPNOTSUPP,
+		"%s: btrfs would copy each block that is overwritten, and run out of space: %s, or "
+		"use --sparse",
+		t->path,
+		t->created ? "use another file system"
+			   : "remove the file, so that it is made anew without copy-on-write");
+}
+
 int target_allocate(struct target *t, uint64_t total_bytes)
 {
 	bool told = false;
-	int err = t->is_block ? 0 : allocate(t, 0, total_bytes, NULL, &told);
+	int err = t->is_block ? 0 : write_in_place(t);
 
+	if (err)
+		return err;
+	err = t->is_block ? 0 : allocate(t, 0, total_bytes, NULL, &told);
 	return err ? allocation_failed(t, err, total_bytes) : 0;
 }
 

@@ -45,7 +45,8 @@ int target_open(struct target *t, const char *path, bool force) __attribute__((w
 
 /*
  * Reserves total_bytes of space for a file, so that a write of an initiator cannot run out of it, and
- * shows progress on a terminal. What is in an existing file stays.
+ * shows progress on a terminal. What is in an existing file stays. On btrfs a new file is written in place
+ * (no copy-on-write); -EOPNOTSUPP for an existing one that is not.
  */
 int target_allocate(struct target *t, uint64_t total_bytes) __attribute__((warn_unused_result));
 

@@ -11,10 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/fs.h>
+#include <linux/magic.h>
 
 #include <cmocka.h>
 
@@ -147,6 +153,58 @@ static void allocation_reserves_every_block(void **state)
 	assert_int_equal(st.st_size, 3 * MIB + 512);
 	assert_true(st.st_blocks * 512 >= 3 * MIB);
 	target_close(&t, false);
+}
+
+static struct {
+	long type;
+	bool keeps_flags; /* the file is empty */
+	unsigned int flags;
+} fake_fs;
+
+int fstatfs(int fd, struct statfs *fs)
+{
+	int rc = (int)syscall(SYS_fstatfs, fd, fs);
+
+	if (fake_fs.type)
+		fs->f_type = fake_fs.type;
+	return rc;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	va_start(ap, request);
+	unsigned int *flags = va_arg(ap, unsigned int *);
+	va_end(ap);
+
+	if (!fake_fs.type)
+		return (int)syscall(SYS_ioctl, fd, request, flags);
+	if (request == FS_IOC_SETFLAGS && fake_fs.keeps_flags)
+		fake_fs.flags = *flags;
+	else if (request == FS_IOC_GETFLAGS)
+		*flags = fake_fs.flags;
+	return 0;
+}
+
+static void a_thick_file_on_btrfs_is_written_in_place_or_refused(void **state)
+{
+	struct target t;
+
+	(void)state;
+	fake_fs.type = BTRFS_SUPER_MAGIC;
+	fake_fs.keeps_flags = true;
+	assert_int_equal(target_open(&t, path, false), 0);
+	assert_int_equal(target_allocate(&t, MIB), 0);
+	assert_int_equal(fake_fs.flags, FS_NOCOW_FL);
+	target_close(&t, true);
+	fake_fs.keeps_flags = false;
+	assert_int_equal(target_open(&t, path, true), 0);
+	assert_int_equal(target_allocate(&t, MIB), 0); /* it says so already */
+	fake_fs.flags = 0;
+	assert_int_equal(target_allocate(&t, MIB), -EOPNOTSUPP);
+	assert_int_equal(target_extend(&t, 2 * MIB), 0); /* a thin one was promised nothing */
+	target_close(&t, true);
+	fake_fs.type = 0;
 }
 
 static void allocation_fails_without_room(void **state)
@@ -341,6 +399,7 @@ int main(void)
 		FILE_TEST(a_locked_file_is_refused_even_with_force),
 		FILE_TEST(what_is_no_file_is_refused),
 		FILE_TEST(allocation_reserves_every_block),
+		FILE_TEST(a_thick_file_on_btrfs_is_written_in_place_or_refused),
 		FILE_TEST(allocation_fails_without_room),
 		FILE_TEST(a_signal_stops_the_allocation),
 		FILE_TEST(a_file_grows_or_is_as_long_as_before),
