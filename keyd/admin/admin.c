@@ -15,8 +15,9 @@
 #include "secret.h"
 
 enum {
-	IDLE_MS = 300 * 1000,   /* keyadm may be writing a volume's header meanwhile */
-	STALLED_MS = 30 * 1000, /* without reading on */
+	IDLE_MS = 300 * 1000,                /* keyadm may be writing a volume's header meanwhile */
+	STALLED_MS = 30 * 1000,              /* without reading on */
+	UNREAD_BYTES_MAX = 16 * 1024 * 1024, /* of answers to one user */
 };
 
 static const struct {
@@ -111,6 +112,13 @@ void admin_answer(struct keyd *keyd, struct admin *admin, uint32_t serial, enum 
 		}
 	}
 	answer_start(&admin->answer, serial, status, message, text, -1, len);
+	go_on(keyd, admin);
+}
+
+void admin_answer_pieces(
+	struct keyd *keyd, struct admin *admin, uint32_t serial, const struct answer_pieces *pieces)
+{
+	answer_start_pieces(&admin->answer, serial, pieces);
 	go_on(keyd, admin);
 }
 
@@ -225,15 +233,55 @@ static void handle(struct request *r, void (*handler)(struct request *r))
 		reserve_end();
 }
 
+/* What only asks. Everything else is carried out however much its user has not read yet. */
+static bool only_asks(uint16_t type)
+{
+	static const uint16_t types[] = {PROTO_LEVEL_LIST, PROTO_LEVEL_SHOW, PROTO_VOLUME_LIST,
+		PROTO_VOLUME_SHOW, PROTO_REQUEST_LIST, PROTO_LEDGER, PROTO_CERTIFICATE};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (types[i] == type)
+			return true;
+	}
+	return false;
+}
+
+/* What keyd keeps in memory of answers that this user's connections have not read. */
+static uint64_t unread_bytes(const struct keyd *keyd, uid_t uid)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		const struct session *session = keyd->sessions[i];
+		const struct answer *answer = &((const struct admin *)session)->answer;
+		if (session->kind == &admin_kind && session->peer.uid == uid && answer->text)
+			bytes += answer->len_bytes;
+	}
+	return bytes;
+}
+
+/* True: answered. */
+static bool is_over_its_share(struct request *r)
+{
+	uid_t uid = r->admin->session.peer.uid;
+
+	if (!only_asks(r->msg.type) || unread_bytes(r->keyd, uid) < UNREAD_BYTES_MAX)
+		return false;
+	request_answer(r, PROTO_BUSY, NULL,
+		"uid %u has not read %d MiB of answers: end the programs that asked for them",
+		(unsigned)uid, UNREAD_BYTES_MAX / (1024 * 1024));
+	return true;
+}
+
 static void dispatch(struct request *r)
 {
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
 		if (handlers[i].type != r->msg.type)
 			continue;
-		if (policy_allows(r->admin->roles, r->msg.type))
-			handle(r, handlers[i].handle);
-		else
+		if (!policy_allows(r->admin->roles, r->msg.type))
 			deny(r);
+		else if (!is_over_its_share(r))
+			handle(r, handlers[i].handle);
 		return;
 	}
 	request_answer(r, PROTO_INVALID, NULL, "%s is no request of this socket",

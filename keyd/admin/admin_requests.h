@@ -109,6 +109,8 @@ void request_import(struct request *r);
 /* Of admin.c: the whole answer, or one whose document is in fd, taken over. */
 void admin_answer(struct keyd *keyd, struct admin *admin, uint32_t serial, enum proto_status status,
 	struct json_object *json, const char *message);
+void admin_answer_pieces(struct keyd *keyd, struct admin *admin, uint32_t serial,
+	const struct answer_pieces *pieces);
 void admin_answer_file(
 	struct keyd *keyd, struct admin *admin, uint32_t serial, int fd, uint64_t len_bytes);
 

@@ -200,7 +200,10 @@ void request_volume_list(struct request *r)
 		if (!level)
 			return;
 	}
-	request_answer(r, PROTO_OK, inventory_volumes(r->keyd, level), "%s", "");
+	struct answer_pieces pieces = {.next = inventory_next_volumes};
+	if (level)
+		memcpy(pieces.level, level->name, sizeof(pieces.level));
+	admin_answer_pieces(r->keyd, r->admin, r->msg.serial, &pieces);
 }
 
 void request_volume_show(struct request *r)

@@ -24,6 +24,35 @@ void answer_start(struct answer *answer, uint32_t serial, enum proto_status stat
 	(void)snprintf(answer->message, sizeof(answer->message), "%s", message);
 }
 
+void answer_start_pieces(struct answer *answer, uint32_t serial, const struct answer_pieces *pieces)
+{
+	answer_start(answer, serial, PROTO_OK, "", NULL, -1, 0);
+	answer->pieces = *pieces;
+}
+
+/* False: everything is sent. */
+static bool has_more(const struct keyd *keyd, struct answer *answer)
+{
+	bool failed = false;
+
+	if (answer->sent_bytes < answer->len_bytes)
+		return true;
+	if (!answer->pieces.next)
+		return false;
+	free(answer->text);
+	answer->text = answer->pieces.next(keyd, &answer->pieces, &failed);
+	answer->len_bytes = answer->text ? strlen(answer->text) : 0;
+	answer->sent_bytes = 0;
+	if (!answer->text)
+		answer->pieces.next = NULL;
+	if (failed) {
+		answer->status = PROTO_FAILED;
+		(void)snprintf(answer->message, sizeof(answer->message),
+			"keyd ran out of memory in the middle of the list");
+	}
+	return answer->text != NULL;
+}
+
 /* The next chunk, not yet counted as sent. 0 or -errno. */
 static int fill_chunk(const struct answer *answer, struct proto_text *chunk)
 {
@@ -61,7 +90,7 @@ bool answer_continue(struct keyd *keyd, struct session *session, struct answer *
 	struct proto_msg *msg = keyd->io.msg;
 	int rc = 0;
 
-	while (!rc && answer->sent_bytes < answer->len_bytes) {
+	while (!rc && has_more(keyd, answer)) {
 		msg->type = PROTO_TEXT;
 		msg->serial = answer->serial;
 		rc = fill_chunk(answer, &msg->text);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "inventory.h"
 
+#include <json-c/printbuf.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "consumer.h"
 #include "erasure.h"
@@ -10,6 +12,8 @@
 #include "pending.h"
 #include "reserve.h"
 #include "text.h"
+
+enum { PIECE_BYTES = 16 * 1024 }; /* of a long list, plus one row */
 
 /* json when everything was added, else nothing. */
 static struct json_object *whole(bool ok, struct json_object *json)
@@ -240,19 +244,65 @@ struct json_object *inventory_volume(
 	return whole(ok, json);
 }
 
-struct json_object *inventory_volumes(const struct keyd *keyd, const struct level *level)
+/* The volume at the place, or behind it; NULL: none. */
+static const struct volume *volume_at(const struct keyd *keyd, struct answer_pieces *p)
 {
-	struct json_object *array = json_object_new_array();
-	bool ok = array != NULL;
+	const struct keystore *ks = &keyd->store;
 
-	for (size_t i = 0; ok && i < keyd->store.level_count; i++) {
-		const struct level *one = keyd->store.levels[i];
-		if (level && one != level)
-			continue;
-		for (size_t k = 0; ok && k < one->volume_count; k++)
-			ok = json_append(array, inventory_volume(keyd, one->volumes[k], false));
+	for (; p->level_at < ks->level_count; p->level_at++, p->volume_at = 0) {
+		const struct level *level = ks->levels[p->level_at];
+		if ((!p->level[0] || !strcmp(p->level, level->name)) &&
+			p->volume_at < level->volume_count)
+			return level->volumes[p->volume_at];
 	}
-	return whole(ok, array);
+	return NULL;
+}
+
+/* Appends one row behind separator. False: no memory. */
+static bool add_row(struct printbuf *text, const char *separator, struct json_object *row)
+{
+	size_t len = 0;
+	const char *row_text =
+		row ? json_object_to_json_string_length(
+			      row, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len)
+		    : NULL;
+	bool ok = row_text && printbuf_memappend(text, separator, (int)strlen(separator)) >= 0 &&
+		  printbuf_memappend(text, row_text, (int)len) >= 0;
+
+	json_object_put(row);
+	return ok;
+}
+
+/* Rows up to PIECE_BYTES, and the end of the array behind the last one. False: no memory. */
+static bool add_rows(const struct keyd *keyd, struct answer_pieces *p, struct printbuf *text)
+{
+	const struct volume *volume;
+
+	while (printbuf_length(text) < PIECE_BYTES && (volume = volume_at(keyd, p))) {
+		if (!add_row(text, p->begun ? "," : "[", inventory_volume(keyd, volume, false)))
+			return false;
+		p->begun = true;
+		p->volume_at++;
+	}
+	if (volume_at(keyd, p))
+		return true;
+	p->ended = true;
+	return printbuf_memappend(text, p->begun ? "]" : "[]", p->begun ? 1 : 2) >= 0;
+}
+
+char *inventory_next_volumes(const struct keyd *keyd, struct answer_pieces *pieces, bool *failed)
+{
+	char *piece = NULL;
+
+	if (pieces->ended)
+		return NULL;
+	struct printbuf *text = printbuf_new();
+	if (text && add_rows(keyd, pieces, text))
+		piece = strdup(text->buf);
+	if (text)
+		printbuf_free(text);
+	*failed = !piece;
+	return piece;
 }
 
 /* What the key adds; nothing while it is not at hand. */

@@ -8,6 +8,7 @@
 
 #include <json-c/json.h>
 
+#include "answer.h"
 #include "keyd.h"
 #include "version.h"
 
@@ -21,8 +22,8 @@ struct json_object *inventory_levels(const struct keyd *keyd);
 struct json_object *inventory_volume(
 	const struct keyd *keyd, const struct volume *volume, bool details);
 
-/* Of one level, or of all when level is NULL. */
-struct json_object *inventory_volumes(const struct keyd *keyd, const struct level *level);
+/* An answer's next(): an array of volumes. */
+char *inventory_next_volumes(const struct keyd *keyd, struct answer_pieces *pieces, bool *failed);
 
 /* The verdict on the audit log. */
 struct json_object *inventory_audit(const struct audit *audit, const struct audit_verdict *verdict);
