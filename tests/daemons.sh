@@ -19,13 +19,22 @@ ISCSI_TUNING=(MaxRecvDataSegmentLength=1048576 MaxXmitDataSegmentLength=1048576
 
 # --- waiting -------------------------------------------------------------------------------------
 
+# On a busy machine everything takes longer: bounds of waiting are for a quiet one, and so many times as long.
+WAIT_FACTOR=${WAIT_FACTOR:-6}
+
 wait_for() { # SECONDS COMMAND...: 0 as soon as the command succeeds
-	local deadline=$((SECONDS + $1))
+	local deadline=$((SECONDS + $1 * WAIT_FACTOR))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $deadline ] || return 1
 		sleep 0.05
 	done
+}
+
+# The same where the time is what is promised.
+within() {
+	local WAIT_FACTOR=1
+	wait_for "$@"
 }
 
 alive() { # PID: and not a zombie
@@ -73,7 +82,7 @@ keyd_stop() {
 # --- tgtd ----------------------------------------------------------------------------------------
 
 tgt() { # tgtadm for the tgtd called $TGT
-	TGT_IPC_SOCKET="$STATE/tgtd-$TGT" timeout -k 2 20 tgtadm --lld iscsi "$@"
+	TGT_IPC_SOCKET="$STATE/tgtd-$TGT" timeout -k 2 60 tgtadm --lld iscsi "$@"
 }
 
 tgtd_log() { echo "$STATE/tgtd-$TGT.log"; }

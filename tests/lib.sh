@@ -3,7 +3,7 @@
 # What every shell test sources: TAP, a private state folder, keyd and tgtd in it (daemons.sh), and
 # clean-up that happens however the test ends. See README.md.
 
-TEST_LIMIT=${TEST_LIMIT:-240} # seconds for one test file, many times what it needs; sanitizers are slow
+TEST_LIMIT=${TEST_LIMIT:-480} # seconds for one test file, many times what it needs; sanitizers are slow
 [ -z "${TGTD_PRELOAD-}" ] || TEST_LIMIT=$((TEST_LIMIT * 3))
 # All that the test started is ended with it, or what holds its output would keep prove waiting; on a terminal Ctrl-C does so.
 foreground=()
@@ -158,7 +158,7 @@ outcome() { # io's arguments
 read_outcome() { outcome read "$1" "${2:-0}" 1; } # URL [LBA]
 
 becomes() { # SECONDS WANT COMMAND...: its output becomes WANT
-	local deadline=$((SECONDS + $1)) want=$2 got
+	local deadline=$((SECONDS + $1 * WAIT_FACTOR)) want=$2 got
 	shift 2
 	while :; do
 		got=$("$@" 2>/dev/null)
@@ -211,7 +211,7 @@ as_user() { # UID COMMAND...: with no group but the one of the same number
 # A stranger cannot look into the build folder of somebody else's home; it brings its own copy.
 keyadm_as() { # UID ARGUMENTS...
 	[ -x "$STATE/bin/keyadm" ] || install -D -m 755 "$BUILD/keyadm" "$STATE/bin/keyadm"
-	as_user "$1" timeout 20 "$STATE/bin/keyadm" --admin-socket "$STATE/admin.sock" "${@:2}"
+	as_user "$1" timeout 60 "$STATE/bin/keyadm" --admin-socket "$STATE/admin.sock" "${@:2}"
 }
 
 # --- load ----------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ load_count() { # NAME NS KIND OUTCOME-REGEX
 # How many of tgtd's writes were RWF_DSYNC while the command ran; "none seen" without any write.
 durable_writes() { # COMMAND...
 	rm -f "$STATE/trace" "$STATE/strace.err" # an earlier call's would be taken for this one's
-	timeout -k 2 20 strace -f -e trace=pwritev2 -p "${TGTD_PID[$TGT]}" -o "$STATE/trace" 2>"$STATE/strace.err" &
+	timeout -k 2 60 strace -f -e trace=pwritev2 -p "${TGTD_PID[$TGT]}" -o "$STATE/trace" 2>"$STATE/strace.err" &
 	wait_for 10 grep -q attached "$STATE/strace.err"
 	"$@" >/dev/null
 	wait_for 5 grep -q pwritev2 "$STATE/trace"
@@ -315,6 +315,15 @@ bytes_in_memory() { # PID FILE
 }
 
 words_in_memory() { bytes_in_memory "$1" <(printf %s "$2"); } # PID WORDS
+
+# --- loop devices ----------------------------------------------------------------------------------
+
+# A loop device over FILE, for the caller to take away. Others look for a free one at the same time, and a kernel with much
+# to write refuses another sector size for a while, so it is tried again. 1: there are none here.
+loop_device() { # FILE [losetup's further options]
+	losetup --find >/dev/null 2>&1 && wait_for 5 loop_set_up "$@" && cat "$STATE/loop"
+}
+loop_set_up() { losetup --find --show "${@:2}" "$1" >"$STATE/loop"; }
 
 # --- The key store -------------------------------------------------------------------------------
 

@@ -13,13 +13,14 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/loop.h>
 
 #include "keyadm_format.h"
 
-enum { USER_BYTES = 320, PROGRAM_BYTES = 32 };
+enum { USER_BYTES = 320, PROGRAM_BYTES = 32, TRIES = 10, PAUSE_NS = 100 * 1000 * 1000 };
 
 /* What is looked for, and what was found. */
 struct search {
@@ -190,23 +191,36 @@ static int ask_lease(int fd)
 	return fcntl(fd, F_SETLEASE, F_UNLCK) ? -errno : 0;
 }
 
+/* Looks once. True: somebody uses it, in s->user if it is known who. */
+static bool is_in_use(struct search *s, int fd)
+{
+	int lease = S_ISREG(s->st.st_mode) ? ask_lease(fd) : -EINVAL;
+
+	s->user[0] = '\0';
+	if (!lease)
+		return false;
+	search_loops(s);
+	search_swaps(s);
+	if (!s->user[0])
+		search_processes(s);
+	return s->user[0] || lease == -EAGAIN;
+}
+
 int keyadm_refuse_in_use(int fd, const char *path)
 {
+	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	struct search s = {0};
 
 	if (fstat(fd, &s.st))
 		return keyadm_refuse(-errno, "%s: %s", path, strerror(errno));
-	bool is_file = S_ISREG(s.st.st_mode);
-	if (!is_file)
-		s.disk = disk_of(s.st.st_rdev);
-	int lease = is_file ? ask_lease(fd) : -EINVAL;
-	if (!lease)
-		return 0;
-	search_loops(&s);
-	search_swaps(&s);
-	if (!s.user[0])
-		search_processes(&s);
-	if (!s.user[0] && lease != -EAGAIN)
+	s.disk = S_ISBLK(s.st.st_mode) ? disk_of(s.st.st_rdev) : 0;
+	bool used = is_in_use(&s, fd);
+	/* udev(7) looks into each new device for a moment. */
+	for (int i = 0; used && i < TRIES; i++) {
+		(void)nanosleep(&pause, NULL);
+		used = is_in_use(&s, fd);
+	}
+	if (!used)
 		return 0;
 	return keyadm_refuse(-EBUSY,
 		"%s is in use by %s: end that first, or choose another path; --force does not "

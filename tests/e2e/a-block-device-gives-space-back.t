@@ -7,7 +7,7 @@
 
 bs=512
 device_for() { # FILE SECTOR-BYTES: a loop device over it
-	truncate -s 80M "$STATE/$1" && losetup --find --show --sector-size "$2" "$STATE/$1" 2>/dev/null
+	truncate -s 80M "$STATE/$1" && loop_device "$STATE/$1" --sector-size "$2"
 }
 allocated() { stat -c %b "$STATE/$1"; } # FILE
 

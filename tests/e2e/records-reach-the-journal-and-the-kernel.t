@@ -96,7 +96,7 @@ told() { perl -pe 's/\\x(..)/chr hex $1/ge; tr/\0//d' "$STATE/trace" | grep -a "
 
 keyd_start || die "keyd starts"
 level_create first
-if wait_for 2 grep -q "Linux audit subsystem is not told" "$STATE/keyd.log"; then
+if within 2 grep -q "Linux audit subsystem is not told" "$STATE/keyd.log"; then
 	skip "the kernel is told" "$(grep -m1 "Linux audit subsystem" "$STATE/keyd.log")"
 	ok "a kernel without auditing holds up nothing" level_create "no-audit"
 	done_testing

@@ -59,6 +59,7 @@ in_use() { # NAME USER-REGEX PATH
 }
 sleep 1000 9<>"$STATE/busy.img" &
 sleeper=$!
+wait_for 10 grep -q sleep /proc/$sleeper/comm
 in_use "a file that a process has open" "sleep \(pid $sleeper\)" "$STATE/busy.img"
 kill $sleeper
 wait $sleeper 2>/dev/null
@@ -66,11 +67,12 @@ tgtd_ready_or_die
 target_add 1 && lun_add 1 1 "$STATE/busy.img" --bstype rdwr || die "a plaintext LUN is exported"
 in_use "the file of a plaintext LUN" "tgtd \(pid ${TGTD_PID[$TGT]}\)" "$STATE/busy.img"
 lun_delete 1 1
-if loop=$(losetup --find --show "$STATE/busy.img" 2>/dev/null); then
+if loop=$(loop_device "$STATE/busy.img"); then
 	at_exit losetup -d "$loop"
 	in_use "a file behind a loop device" "loop device $loop" "$STATE/busy.img"
 	sleep 1000 9<"$loop" &
 	sleeper=$!
+	wait_for 10 grep -q sleep /proc/$sleeper/comm
 	in_use "a device that a process has open" "sleep \(pid $sleeper\)" "$loop"
 	kill $sleeper
 	wait $sleeper 2>/dev/null
@@ -97,7 +99,7 @@ refused "a key's new file there" 1 "owner uid 2004" keyadm volume key "$new" --o
 refused "a certificate key's, too" 1 "owner uid 2004" keyadm certificate key --out "$STATE/theirs/key"
 is "the file that the link named is untouched" "$(stat -c '%y %b' "$STATE/victim")" "$before"
 mkfifo "$STATE/fifo"
-refused "a pipe is not opened" 1 "neither a file nor" timeout 10 "$BUILD/keyadm" --admin-socket "$STATE/admin.sock" \
+refused "a pipe is not opened" 1 "neither a file nor" timeout 60 "$BUILD/keyadm" --admin-socket "$STATE/admin.sock" \
 	volume create --level l --force "$STATE/fifo"
 ln -s "$STATE/victim" "$STATE/shared/mine.img"
 ok "the administrator's own link works" create --force "$STATE/shared/mine.img"
@@ -119,10 +121,27 @@ if mount -t tmpfs -o size=20M tmpfs "$STATE/full" 2>/dev/null; then
 else
 	skip "a full file system" "mount is not permitted here"
 fi
+# Copy-on-write would need new space for each write, of which there is none left.
+truncate -s 128M "$STATE/btrfs.disk"
+mkdir "$STATE/btrfs"
+if mkfs.btrfs -q --mixed "$STATE/btrfs.disk" 2>/dev/null && mount -o loop "$STATE/btrfs.disk" "$STATE/btrfs" 2>/dev/null; then
+	at_exit umount "$STATE/btrfs"
+	ok "a thick volume on btrfs" create --size 32M "$STATE/btrfs/lun.img"
+	like "is written in place" "$(lsattr "$STATE/btrfs/lun.img")" "^[^ ]*C"
+	head -c 1G /dev/zero >"$STATE/btrfs/rest" 2>/dev/null
+	sync -f "$STATE/btrfs"
+	ok "all of it can be overwritten on a full disk" dd if=/dev/urandom of="$STATE/btrfs/lun.img" bs=1M seek=16 count=32 conv=notrunc,fsync
+	rm "$STATE/btrfs/rest"
+	head -c 20M /dev/zero >"$STATE/btrfs/cow.img"
+	refused "a file with data that is not" 1 "btrfs would copy" create --force "$STATE/btrfs/cow.img"
+	ok "its volume goes" keyadm volume destroy "$STATE/btrfs/lun.img" --yes
+else
+	skip "a thick volume on btrfs" "btrfs cannot be made or mounted here"
+fi
 keyadm --json volume list >"$STATE/list"
 made=("$STATE/busy.img" "$STATE/new.img" "$STATE/shared/mine.img" "$STATE/thin.img" "$STATE/used.img" "$STATE/xts.img")
 [ ! -e "$STATE/full/lun.img" ] || made+=("$STATE/full/lun.img")
-is "only what was made is on record" "$(json "$STATE/list" '"\n".join(sorted(v["path"] for v in d))')" \
+is "only what was made is on record" "$(json "$STATE/list" '"\n".join(sorted(v["path"] for v in d if v["state"] == "active"))')" \
 	"$(printf '%s\n' "${made[@]}" | sort)"
 
 for name in '' . .. a/b -x 'a b' "$(printf 'x%.0s' {1..64})" $'new\nline' 'ü'; do

@@ -54,12 +54,10 @@ is "it is larger" "$(recorded "$STATE/b.img")" $((17 << 20))
 
 # --- what is there ---------------------------------------------------------------------------------
 
-flock "$a" sleep 5 &
-sleeper=$!
-locked() { ! flock -n "$a" true; }
-wait_for 5 locked
+exec 8<"$a"
+flock 8
 refused "while another one changes it" 1 "another keyadm" resize "$a" 17M
-wait $sleeper
+exec 8<&-
 mv "$a" "$STATE/away"
 refused "the file is gone" 1 "No such file" resize "$a" 17M
 mkfifo "$a"
@@ -88,7 +86,7 @@ else
 	skip "no space" "mount is not permitted here"
 fi
 truncate -s 100M "$STATE/disk"
-if loop=$(losetup -f --show "$STATE/disk" 2>/dev/null); then
+if loop=$(loop_device "$STATE/disk"); then
 	at_exit losetup -d "$loop"
 	ok "a block device becomes a volume" keyadm volume create --level l --size 16M --force "$loop"
 	refused "more than it has" 1 "make the device larger" resize "$loop" 90M

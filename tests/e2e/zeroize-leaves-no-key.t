@@ -158,7 +158,7 @@ export_volume 1 one.img
 kill -STOP "${TGTD_PID[c]}"
 zeroize >/dev/null 2>&1 &
 zeroizer=$!
-ok "the root key goes before anybody is waited for" wait_for 3 test ! -e "$store/root.key"
+ok "the root key goes before anybody is waited for" within 3 test ! -e "$store/root.key"
 kill_pid "$KEYD_PID"
 wait $zeroizer
 isnt "keyadm reports that it does not know" $? 0

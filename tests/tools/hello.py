@@ -17,7 +17,7 @@ message = struct.pack("<4sHHII16s", b"TGTC", 2, HELLO, 32, 1, b"silent")
 
 
 def is_welcome(consumer):
-    consumer.settimeout(5)
+    consumer.settimeout(60)
     try:
         consumer.connect(sys.argv[1])
         consumer.send(message)
