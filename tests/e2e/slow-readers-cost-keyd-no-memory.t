@@ -23,7 +23,7 @@ level_create doomed
 ok "a storage administrator makes $VOLUMES volumes" slow made make many $VOLUMES $PATH_BYTES
 keyadm --json volume list >"$STATE/list"
 is "the list of them is whole" "$(json "$STATE/list" 'len(set(v["uuid"] for v in d))')" $VOLUMES
-like "it is long" "$(($(stat -c %s "$STATE/list") >> 20))" '^[1-9]'
+ok "it is long" [ "$(stat -c %s "$STATE/list")" -gt 700000 ]
 is "that of a level without any, too" "$(keyadm --json volume list --level doomed)" "[]"
 before=$(rss_mib)
 
