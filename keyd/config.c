@@ -278,7 +278,8 @@ static int add_principals(struct parse *p, struct principal_list *list, const ch
 	case 0:
 		return 1;
 	case -ENOENT:
-		return fail(p, "there is no user or group '%s' (yet): make it, or correct the name", bad);
+		return fail(p, "there is no user or group '%s' (yet): make it, or correct the name",
+			bad);
 	case -E2BIG:
 		return fail(p, "more than %d users and groups", PRINCIPALS_MAX);
 	default:

@@ -34,7 +34,14 @@ for ((i = 0; i < 300; i++)); do
 	sleep 0.1
 done
 useradd --system --no-create-home tgt-secret
-tell keyd-start sh -c 'for i in $(seq 100); do systemctl -q is-active keyd && exit; sleep 0.1; done; exit 1'
+becomes_active() {
+	for ((i = 0; i < 100; i++)); do
+		systemctl -q is-active keyd && return
+		sleep 0.1
+	done
+	return 1
+}
+tell keyd-start becomes_active
 echo "keyd-user=$(ps -o user= -p "$(systemctl show -p MainPID --value keyd)")"
 echo "keyd-capabilities=$(status_of keyd CapEff)$(status_of keyd CapBnd)"
 echo "keyd-seccomp=$(status_of keyd Seccomp)"
