@@ -245,7 +245,7 @@ $(OUT)/tests/slow-file: $(OUT)/pie/tests/bench/slow_file.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
-.PHONY: run demo bench bench-guest conformance coverage test \
+.PHONY: run demo bench bench-guest conformance coverage test tests-built \
 	$(addprefix test-,unit model e2e conformance guest guest-long crash residue linear fault powercut soak hostile)
 run: deps
 	$(MAKE) all $(TOOLS)
@@ -259,6 +259,9 @@ demo: deps
 bench: deps
 	$(MAKE) all $(TOOLS) $(BENCH_TOOLS)
 	python3 tests/bench/bench.py --build $(OUT) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+# All programs of the plain suites.
+tests-built: all $(TOOLS) $(BENCH_TOOLS) $(UNIT) $(REPLAYS) $(FAULT_TOOLS)
 
 test: deps
 	$(MAKE) all $(TOOLS) $(BENCH_TOOLS) $(UNIT) $(REPLAYS)
