@@ -30,7 +30,7 @@ run_unit()
 	local test out
 	for test in "$BUILD"/tests/test_*; do
 		[ -x "$test" ] || continue
-		out=$(timeout 120 "$test" 2>&1)
+		out=$(timeout 600 "$test" 2>&1)
 		local rc=$?
 		local ok bad
 		ok=$(grep -c '^\[       OK \]' <<< "$out")
