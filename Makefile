@@ -140,7 +140,7 @@ $(BUILD)/man/%: docs/man/%.scd
 # ---- Tests ---------------------------------------------------------------------------------------
 
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_*.c))
-TOOLS := $(addprefix $(OUT)/tests/, iscsi-io memscan unseal iscsi-load iscsi-soak intruder.so hang)
+TOOLS := $(addprefix $(OUT)/tests/, iscsi-io memscan unseal iscsi-load iscsi-soak intruder.so hang give)
 BENCH_TOOLS := $(OUT)/tests/cipher-speed $(OUT)/tests/slow-file
 
 # A unit test is linked with every part that does not need tgt, or a daemon's main().
@@ -195,6 +195,10 @@ $(OUT)/tests/memscan: $(call pie,tests/tools/memscan.c tests/tools/key_pieces.c)
 $(OUT)/tests/unseal: $(call pie,tests/tools/unseal.c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
+$(OUT)/tests/give: $(call pie,tests/residue/give.c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(ALL_LDFLAGS) -o $@ $^
 
 $(OUT)/tests/intruder.so: $(call pic,tests/tools/intruder.c)
 	@mkdir -p $(@D)

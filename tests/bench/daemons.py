@@ -53,12 +53,16 @@ def cpu_seconds(pids):
 class Keyd:
     """A keyd with a new key store on disk."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, revoke_timeout=5):
         self.lab = lab
         self.socket = lab.state / "keyd.sock"
         self.admin_socket = lab.state / "admin.sock"
+        config = lab.state / "keyd.conf"
+        config.write_text(f"[keyd]\nrevoke-timeout = {revoke_timeout}\n[roles]\nsecurity-admin = 0\n"
+                          "storage-admin = 0\n[levels]\nfetch = 0\n")
         self.process = lab.start("keyd", lab.build / "keyd", "--state", lab.state / "store",
-                                 "--socket", self.socket, "--admin-socket", self.admin_socket)
+                                 "--socket", self.socket, "--admin-socket", self.admin_socket,
+                                 "--config", config)
         wait_until(self.admin_socket.is_socket, 10, "keyd")
         self.adm("init")
 

@@ -22,7 +22,7 @@ class Destroy(Scenario):
 
     def __init__(self, quick):
         super().__init__(quick)
-        self.rounds = 1 if quick else 20
+        self.rounds = 1 if quick else 15
         self.step_seconds = 11
 
     def set_up(self, lab):

@@ -60,11 +60,11 @@ class Luns(Scenario):
 
     def __init__(self, quick):
         super().__init__(quick)
-        self.rows = (1, 100) if quick else (1, 10, 100, 1000)
-        self.set_up_seconds = 7 if quick else 75  # volumes
+        self.rows = (1, 100) if quick else (1, 10, 100, 2000)
+        self.set_up_seconds = 7 if quick else 150  # volumes
 
     def set_up(self, lab):
-        self.lab, self.keyd = lab, Keyd(lab)
+        self.lab, self.keyd = lab, Keyd(lab, revoke_timeout=60)
         self.keyd.level("many")
         self.plain = lab.tmpfs_file("null.img", 1 << 20)
         self.measured = self.keyd.volume("many", AREA, "measured.img")
@@ -81,6 +81,7 @@ class Luns(Scenario):
         opened = add_luns(tgtd, "crypt", self.volumes[:step.row])
         after = memory(tgtd)
         again = again_and_again(tgtd, self.spare, 20)
+        resumed_s = self._resume()
         write_once(self.lab, first)
         load = iscsi_load(self.lab, [first], Load(64 << 10, 100, 32), 1, "--warmup", 0, "--area",
                           AREA)
@@ -95,7 +96,15 @@ class Luns(Scenario):
             "KiB": (after["VmRSS"] - before["VmRSS"]) / step.row,
             "locked_KiB": (after["VmLck"] - before["VmLck"]) / step.row,
             "MB_s": load["MB_s"],
+            "resumed_s": resumed_s,
         }
+
+    def _resume(self):
+        """Seconds of keyadm: it ends when tgtd has said that every LUN has its key again."""
+        self.keyd.adm("level", "suspend", "many")
+        began = time.monotonic()
+        self.keyd.adm("level", "resume", "many", seconds=90)
+        return time.monotonic() - began
 
     def _more_volumes(self, count):
         """As many as needed and a spare one. Milliseconds for each."""
@@ -113,7 +122,7 @@ class Luns(Scenario):
                    "slowest_ms": "opened, ms (slowest)", "again_ms": "one again and again, ms",
                    "null_ms": "null LUN, ms", "threads": "threads of tgtd",
                    "KiB": "resident KiB a LUN", "locked_KiB": "of these locked",
-                   "MB_s": "64 KiB reads of one, MB/s"}
+                   "resumed_s": "all resumed, s", "MB_s": "64 KiB reads of one, MB/s"}
         page.table(["LUNs", *columns.values()],
                    [[str(row), *(with_spread(samples.spread(row, "crypt", metric))
                                  for metric in columns)] for row in self.rows])
@@ -131,6 +140,8 @@ class Luns(Scenario):
                     None if None in threads else len(set(threads)) == 1)
         page.at_most(f"resident memory a LUN, {most} LUNs", 64,
                      samples.median(most, "crypt", "KiB"), " KiB")
+        page.at_most(f"resuming a level of {most} LUNs", 10,
+                     samples.median(most, "crypt", "resumed_s"), " s")
         page.at_most(f"opening a LUN, {most} LUNs, median", 10,
                      samples.median(most, "crypt", "open_ms"), " ms")
         page.at_most(f"opening a LUN, {most} LUNs, slowest", 10,
