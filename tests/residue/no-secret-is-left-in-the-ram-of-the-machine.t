@@ -6,6 +6,7 @@
 # unless the kernel wipes what it frees (init_on_free=1): a second machine shows that.
 # shellcheck disable=SC2016 # what is in single quotes is for the guest's shell
 TEST_LIMIT=${TEST_LIMIT:-600}
+LUNS=16
 GUEST_LIMIT=200 # an emulated CPU is slow
 # shellcheck source=tests/guest/stage.sh
 . "$(dirname "$0")/../guest/stage.sh"
@@ -33,7 +34,7 @@ start_tgtd() {
 	within 60 "tgtadm --lld iscsi --op show --mode system >/dev/null 2>&1" &&
 		tgtadm --lld iscsi --op new --mode target --tid 1 --targetname iqn.2007-06.example:t1
 }
-lun() { tgtadm --lld iscsi --op new --mode logicalunit --tid 1 --lun $1 --bstype crypt --backing-store "$2"; }
+lun() { tgtadm --lld iscsi --op new --mode logicalunit --tid 1 --lun $1 --bstype crypt --backing-store "$2" --bsopts "${3-shared=off}"; }
 '
 
 # Stores and volumes are made here, where it is faster, and so that only their sealed keys come to the guest.
@@ -84,17 +85,25 @@ here store make_levels doomed held left
 here sealed make_sealed
 install "$STATE"/admin.* "$STATE/root"
 machine
-lun=0
-for name in doomed held left; do
-	ok "$name is served" guest "lun $((++lun)) /$name.img"
-	in_ram "$name, which is served" "$STATE/$name.volume"
-	not_in_ram "its level's key" "$STATE/$name.level"
-done
+ok "one LUN is served" guest "lun 1 /left.img"
+in_ram "left, which is served" "$STATE/left.volume"
+not_in_ram "its level's key" "$STATE/left.level"
 
+# Many keys at once, because what the kernel frees it uses again for the next ones first.
+lun=1
+for name in held doomed; do
+	ok "$name: $LUNS LUNs are served" guest "for i in \$(seq $((lun + 1)) $((lun += LUNS))); do lun \$i /$name.img shared=on || exit 1; done"
+	ok "$name: it is suspended" guest "keyadm level suspend $name"
+	not_in_ram "$name: suspended" "$STATE/$name.volume" "$STATE/$name.level"
+	ok "$name: it is resumed, and all fetch the key" guest "keyadm level resume $name"
+	in_ram "$name, which is served" "$STATE/$name.volume"
+done
 ok "a level is suspended" guest "keyadm level suspend held"
 not_in_ram "suspended" "$STATE/held.volume" "$STATE/held.level"
-ok "it is resumed" guest "keyadm level resume held"
-ok "a LUN is taken away" guest "tgtadm --lld iscsi --op delete --mode logicalunit --tid 1 --lun 3"
+ok "a level is destroyed" guest "keyadm level destroy doomed --yes"
+not_in_ram "destroyed" "$STATE/doomed.volume" "$STATE/doomed.level"
+
+ok "a LUN is taken away" guest "tgtadm --lld iscsi --op delete --mode logicalunit --tid 1 --lun 1"
 not_in_ram "detached" "$STATE/left.volume" "$STATE/left.level"
 
 ok "the level is exported for a certificate" \
@@ -103,9 +112,6 @@ not_in_ram "exported" "$STATE/left.volume" "$STATE/left.level"
 ok "that level is destroyed" guest "keyadm level destroy left --yes"
 ok "and imported" guest "keyadm import /left.export --key /admin.key --force"
 not_in_ram "imported" "$STATE/left.volume" "$STATE/left.level"
-
-ok "a level is destroyed" guest "keyadm level destroy doomed --yes"
-not_in_ram "destroyed" "$STATE/doomed.volume" "$STATE/doomed.level"
 
 guest "give $hex sleep 600 >/dev/null 2>&1 &"
 ok "a passphrase that is at hand is found" wait_for 100 is_found "$STATE/passphrase"
