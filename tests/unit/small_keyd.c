@@ -246,13 +246,15 @@ void small_keyd_settle(void)
 	}
 }
 
-/* As keyadm does it, before the first message with a secret. */
+/* As keyadm does it, before the first message with a secret, or about one. */
 static bool get_page(enum small_peer who, const struct proto_msg *msg)
 {
 	const struct proto_msg page = {.type = PROTO_PAGE, .serial = 1};
 
-	if (who == SMALL_TGTD || clients[who].page ||
-		!proto_secret_of((struct proto_msg *)(uintptr_t)msg).len_bytes)
+	bool secret = msg->type == PROTO_VOLUME_KEY ||
+		      proto_secret_of((struct proto_msg *)(uintptr_t)msg).len_bytes;
+
+	if (who == SMALL_TGTD || clients[who].page || !secret)
 		return true;
 	return small_keyd_ask(who, &page) == PROTO_OK;
 }
