@@ -38,7 +38,7 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_file
 		custody_pkcs11.c token.c) \
 	$(addprefix destroy/, pending.c pending_json.c moment.c destroy.c sanitize_request.c sanitize.c erasure.c certificate.c zeroize.c \
 		zeroize_offline.c zeroize_holders.c zeroize_medium.c zeroize_record.c) \
-	$(addprefix records/, audit.c audit_repeats.c repeats.c audit_line.c audit_head.c audit_locked.c audit_verify.c mac.c serverkeys.c publish.c \
+	$(addprefix records/, audit.c audit_exports.c audit_repeats.c repeats.c audit_line.c audit_head.c audit_locked.c audit_verify.c mac.c serverkeys.c publish.c \
 		publish_journal.c publish_kernel.c ledger.c) \
 	$(addprefix common/, signature.c export_kind.c passphrase.c reading.c jsonhelp.c log.c))
 KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_path.c keyadm_users.c keyadm_target.c keyadm_volume.c keyadm_resize.c keyadm_passphrase.c \

@@ -381,8 +381,10 @@ void request_ledger(struct request *r)
 		return;
 	struct json_object *entries = ledger_list(r->keyd->store.dir_fd, &damaged);
 	struct json_object *json = json_object_new_object();
+	const char *doubt = ledger_doubt(r->keyd->store.dir_fd, &r->keyd->audit);
 	if (entries && json_add(json, "entries", entries) &&
-		json_add_number(json, "unreadable", damaged)) {
+		json_add_number(json, "unreadable", damaged) &&
+		(!doubt || json_add_string(json, "unknown_because", doubt))) {
 		request_answer(r, PROTO_OK, json, "%s", "");
 		return;
 	}

@@ -221,9 +221,10 @@ static bool import_level(struct request *r, struct incoming *in, const struct pa
 	char detail[PROTO_MESSAGE_BYTES];
 
 	(void)snprintf(detail, sizeof(detail), "%s made on %s", in->head.id, in->head.host);
-	if (!request_audit_before(r, event, from->name, NULL, detail))
-		return false;
+	/* The ledger first: what the audit log has and the ledger lacks was taken away. */
 	int rc = record(r, in, from);
+	if (!rc && !request_audit_before(r, event, from->name, NULL, detail))
+		return false;
 	if (!rc)
 		rc = keystore_import_level(&r->keyd->store, from, reader, &level);
 	if (!rc) {

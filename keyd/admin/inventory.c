@@ -142,8 +142,13 @@ static bool add_exports(
 {
 	uint64_t damaged = 0;
 	struct json_object *exports = ledger_outstanding(keyd->store.dir_fd, level, uuid, &damaged);
+	const char *doubt = ledger_doubt(keyd->store.dir_fd, &keyd->audit);
 
-	return !exports || json_add(json, "outstanding_exports", exports);
+	if (!doubt)
+		return !exports || json_add(json, "outstanding_exports", exports);
+	return json_add_string(json, "outstanding_exports", "unknown") &&
+	       json_add_string(json, "outstanding_exports_reason", doubt) &&
+	       (!exports || json_add(json, "known_exports", exports));
 }
 
 /* What a certificate would say, told before. */

@@ -271,6 +271,21 @@ static bool add_location(struct json_object *certificate)
 	return false;
 }
 
+/* "unknown" is not the same as none. */
+static bool add_exports(struct json_object *certificate, const struct certificate_end *end)
+{
+	if (!end->exports_doubt && end->exports) {
+		bool ok = json_add(certificate, "outstanding_exports", end->exports);
+		return (!end->vouched || json_add(certificate, "vouched_exports", end->vouched)) &&
+		       ok;
+	}
+	json_object_put(end->vouched); /* anybody may have written it */
+	bool ok = json_add_string(certificate, "outstanding_exports", "unknown") &&
+		  json_add_string(certificate, "outstanding_exports_reason",
+			  end->exports_doubt ? end->exports_doubt : "the ledger cannot be read");
+	return (!end->exports || json_add(certificate, "known_exports", end->exports)) && ok;
+}
+
 int certificate_complete(struct json_object *certificate, const struct certificate_end *end)
 {
 	bool passed = !end->erase_error && !end->findings.files_left && !end->findings.key_opens;
@@ -280,10 +295,7 @@ int certificate_complete(struct json_object *certificate, const struct certifica
 		  json_add_string(certificate, "erase_class", end->erase_class) &&
 		  json_add_string(certificate, "erase_class_reason", end->erase_class_reason) &&
 		  json_add(certificate, "verification", verification_json(end, passed));
-	/* null: not known, which is not the same as none */
-	ok = json_add_or_null(certificate, "outstanding_exports", end->exports) && ok;
-	if (end->vouched)
-		ok = json_add(certificate, "vouched_exports", end->vouched) && ok;
+	ok = add_exports(certificate, end) && ok;
 	if (end->damaged_exports)
 		ok = json_add_number(certificate, "unreadable_exports", end->damaged_exports) && ok;
 	ok = json_add_string(certificate, "audit_head", end->audit_head) && ok;

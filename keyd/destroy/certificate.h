@@ -79,6 +79,8 @@ struct certificate_end {
 	struct json_object
 		*vouched; /* taken over: exports whose copies somebody says are destroyed */
 	uint64_t damaged_exports;
+	const char *
+		exports_doubt; /* ledger_doubt(): exports are those that are known, and there may be more */
 	const char *audit_head;
 	uint64_t audit_seq;  /* number of that record */
 	const char *custody; /* of the root key */

@@ -182,6 +182,7 @@ static int complete(const struct keyd *keyd, struct destroy *d, int64_t now)
 	const char *uuid = scope->volume ? scope->volume->uuid : NULL;
 	facts.exports = ledger_outstanding(
 		keyd->store.dir_fd, scope->level->name, uuid, &facts.damaged_exports);
+	facts.exports_doubt = ledger_doubt(keyd->store.dir_fd, &keyd->audit);
 	facts.vouched = ledger_vouched(keyd->store.dir_fd, scope->level->name, uuid);
 	return certificate_complete(d->certificate, &facts);
 }

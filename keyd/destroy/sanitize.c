@@ -86,6 +86,7 @@ static int complete_certificate(const struct keyd *keyd, struct sanitize *s)
 		facts.erase_error = rc;
 	facts.exports = ledger_outstanding(keyd->store.dir_fd, scope->level->name,
 		scope->volume->uuid, &facts.damaged_exports);
+	facts.exports_doubt = ledger_doubt(keyd->store.dir_fd, &keyd->audit);
 	facts.vouched = ledger_vouched(keyd->store.dir_fd, scope->level->name, scope->volume->uuid);
 	rc = certificate_complete(s->certificate, &facts);
 	return rc ? rc : serverkeys_sign(keyd, s->certificate);

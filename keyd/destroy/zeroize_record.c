@@ -169,6 +169,7 @@ int zeroize_complete(struct json_object *json, int state_fd, int erase_error, in
 		end.erase_class_reason = "not everything could be erased: see the verification";
 	}
 	end.exports = ledger_outstanding(state_fd, NULL, NULL, &end.damaged_exports);
+	end.exports_doubt = ledger_doubt(state_fd, audit);
 	end.vouched = ledger_vouched(state_fd, NULL, NULL);
 	return certificate_complete(json, &end);
 }

@@ -149,7 +149,10 @@ static void tell_exports(struct json_object *subject)
 	uint64_t count = format_count(subject, "outstanding_exports");
 
 	tell_label("exports");
-	if (json_object_object_get_ex(subject, "outstanding_exports", NULL))
+	if (json_object_object_get_ex(subject, "outstanding_exports_reason", NULL))
+		(void)fprintf(stderr, "unknown: %s\n",
+			format_member(subject, "outstanding_exports_reason"));
+	else if (json_object_object_get_ex(subject, "outstanding_exports", NULL))
 		(void)fprintf(stderr, "%" PRIu64 " cop%s known to keyadm ledger; %s on working\n",
 			count, count == 1 ? "y is" : "ies are", count == 1 ? "it goes" : "they go");
 	else

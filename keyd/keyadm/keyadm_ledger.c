@@ -66,24 +66,38 @@ static size_t put_entries(FILE *out, const char *label, struct json_object *obje
 void format_exports(FILE *out, struct json_object *certificate)
 {
 	struct json_object *exports = NULL;
+	char line[LINE_BYTES];
 	size_t vouched;
 
 	(void)array_of(certificate, "vouched_exports", &vouched);
 	(void)json_object_object_get_ex(certificate, "outstanding_exports", &exports);
-	if (!put_entries(out, "still exported", certificate, "outstanding_exports"))
+	if (json_object_is_type(exports, json_type_string)) {
+		(void)snprintf(line, sizeof(line), "unknown: %s",
+			format_member(certificate, "outstanding_exports_reason"));
+		format_pair(out, "still exported", line);
+		(void)put_entries(out, "known of", certificate, "known_exports");
+	} else if (!put_entries(out, "still exported", certificate, "outstanding_exports")) {
 		format_pair(out, "still exported",
 			!exports  ? "unknown: the ledger of exports cannot be read"
 			: vouched ? "none: every copy is destroyed, on somebody's word"
 				  : "no key of these was ever exported");
+	}
 	(void)put_entries(out, "vouched for", certificate, "vouched_exports");
 }
 
 void format_ledger(FILE *out, struct json_object *answer)
 {
+	bool doubted = json_object_object_get_ex(answer, "unknown_because", NULL);
 	char line[LINE_BYTES];
 
 	if (!put_entries(out, "entries", answer, "entries"))
-		format_pair(out, "entries", "none: no key ever left, and none came");
+		format_pair(
+			out, "entries", doubted ? "none" : "none: no key ever left, and none came");
+	if (doubted) {
+		(void)snprintf(line, sizeof(line), "unknown: %s",
+			format_member(answer, "unknown_because"));
+		format_pair(out, "what is missing", line);
+	}
 	if (!format_count(answer, "unreadable"))
 		return;
 	(void)snprintf(

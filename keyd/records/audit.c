@@ -12,6 +12,7 @@
 
 #include <json-c/json.h>
 
+#include "audit_exports.h"
 #include "audit_head.h"
 #include "audit_private.h"
 #include "clock.h"
@@ -122,6 +123,18 @@ static int go_on(struct audit *audit, const struct audit_verdict *v)
 	return rc ? rc : open_head(audit);
 }
 
+/* audit_verify(), and what the log says of exports becomes the log's. */
+static int check_log(struct audit *audit, const struct audit_check *check, struct audit_verdict *v)
+{
+	struct audit_check with = *check;
+
+	json_object_put(audit->exports);
+	with.exports = audit->exports = json_object_new_object();
+	int rc = audit->exports ? audit_verify(audit->dir_fd, &with, v) : -ENOMEM;
+	audit->broken = rc || v->first_bad_line;
+	return rc;
+}
+
 static int open_log(struct audit *audit, int dir_fd)
 {
 	audit->fd = openat(
@@ -140,7 +153,7 @@ int audit_log_open(struct audit *audit, int dir_fd, struct audit_key *key)
 		.head_fd = -1,
 		.dir_fd = dir_fd,
 		.repeats = calloc(1, sizeof(*audit->repeats))};
-	int rc = audit_verify(dir_fd, &check, &v);
+	int rc = check_log(audit, &check, &v);
 	if (key)
 		take_key(audit, key);
 	if (!rc && !audit->repeats)
@@ -165,12 +178,13 @@ int audit_use_key(struct audit *audit, struct audit_key *key)
 	const struct audit_check check = {.key = key, .may_end_without_code = true};
 	struct audit_verdict v;
 
-	int rc = audit_verify(audit->dir_fd, &check, &v);
+	int rc = check_log(audit, &check, &v);
 	take_key(audit, key);
 	if (!rc && (v.torn || strcmp(v.head, audit->head) != 0)) {
 		/* Somebody else wrote while keyd ran: keyd goes on from what it knows. */
 		log_error("the audit log does not end with the last record that keyd wrote");
 		v.head_holds = false;
+		audit->broken = true;
 	}
 	if (!rc)
 		rc = go_on(audit, &v);
@@ -278,6 +292,9 @@ static int append(struct audit *audit, struct mac *mac, const struct audit_event
 	json_object_put(record);
 	if (rc)
 		return rc;
+	/* One that is forgotten here would make the ledger look complete. */
+	audit->broken =
+		audit->broken || !audit->exports || audit_exports_add(audit->exports, event);
 	publish_record(event, audit->next_seq, hash);
 	audit->next_seq++;
 	memcpy(audit->head, hash, sizeof(hash));
@@ -306,6 +323,7 @@ void audit_log_close(struct audit *audit)
 {
 	audit_drop_key(audit);
 	free(audit->repeats);
+	json_object_put(audit->exports);
 	if (audit->fd >= 0)
 		(void)close(audit->fd);
 	*audit = (struct audit){.fd = -1, .head_fd = -1};

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <json-c/json.h>
+
 #include "audit_line.h"
 #include "mac.h"
 #include "peer.h"
@@ -44,6 +46,9 @@ struct audit {
 	int head_fd;                 /* of AUDIT_HEAD_FILE; -1 without a key */
 	unsigned next_slot;
 	struct repeats *repeats; /* owned; NULL: closed */
+	struct json_object
+		*exports; /* owned: what the records say of keys that left (audit_exports.h) */
+	bool broken;      /* a check of the log has found something */
 };
 
 /* One decision. Strings are borrowed; NULL or empty ones are left out. */
@@ -68,6 +73,7 @@ struct audit_check {
 	/* Records without a code may end the log: a keyd whose store was locked has written them. */
 	bool may_end_without_code;
 	const struct audit_mark *kept; /* NULL: none */
+	struct json_object *exports;   /* to be filled (audit_exports.h); borrowed; NULL: none */
 };
 
 struct audit_verdict {

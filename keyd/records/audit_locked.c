@@ -34,8 +34,8 @@ static const struct {
 };
 
 /* What is recorded first with the key at hand: findings, then the unlocking, or a start that needed none. */
-static const char *const ends[] = {"unlock", "keyd-start", "audit-torn-line", "audit-broken",
-	"signing-key", "ledger-adopted", "ledger-broken"};
+static const char *const ends[] = {
+	"unlock", "keyd-start", "audit-torn-line", "audit-broken", "signing-key"};
 
 static enum kind kind_of(struct json_object *record)
 {

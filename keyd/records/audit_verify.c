@@ -11,6 +11,7 @@
 #include <openssl/sha.h>
 
 #include "audit.h"
+#include "audit_exports.h"
 #include "audit_head.h"
 #include "audit_locked.h"
 #include "text.h"
@@ -23,6 +24,7 @@ struct scan {
 	int head_rc;
 	bool head_seen; /* the record that the sealed head names is there */
 	bool kept_seen;
+	int exports_rc;
 	uint64_t first_uncovered_line; /* of those without a code at the end; 0: none */
 	struct audit_stretch locked;
 };
@@ -119,6 +121,8 @@ static void check_line(struct scan *s, const char *line, size_t len)
 		found(v, v->records, "%s", reason);
 	else
 		check_marks(s, &parsed);
+	if (s->check->exports && !s->exports_rc)
+		s->exports_rc = audit_exports_add_line(s->check->exports, line);
 	v->last_seq = parsed.seq;
 	text_sanitize(v->head, sizeof(v->head), parsed.hash);
 }
@@ -239,6 +243,8 @@ int audit_verify(int dir_fd, const struct audit_check *check, struct audit_verdi
 	int rc = begin(&s, dir_fd);
 	if (!rc)
 		rc = scan_file(&s, dir_fd);
+	if (!rc)
+		rc = s.exports_rc;
 	if (!rc)
 		check_end(&s);
 	mac_end(&s.mac);

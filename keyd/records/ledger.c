@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit_exports.h"
 #include "clock.h"
 #include "durable.h"
 #include "jsonhelp.h"
@@ -235,4 +236,59 @@ struct json_object *ledger_vouched(int dir_fd, const char *level, const char *vo
 	uint64_t damaged;
 
 	return select_entries(dir_fd, level, volume, true, &damaged);
+}
+
+/* What one entry has to say about the set: its record is found, and its vouching has one. False: out of memory, or it has none. */
+static bool agrees(const struct audit *audit, struct json_object *entry, struct json_object *found)
+{
+	const char *uuid = json_string(entry, "uuid"), *id = json_string(entry, "id");
+	char text[AUDIT_EXPORT_BYTES];
+
+	audit_export_text(text, id, *uuid ? uuid : json_string(entry, "level"));
+	if (!json_add_bool(found, text, true))
+		return false;
+	if (!json_object_object_get_ex(entry, kind_destroyed, NULL))
+		return true;
+	audit_vouching_text(text, id);
+	return json_object_object_get_ex(audit->exports, text, NULL);
+}
+
+/* Every export of the log is among those found in the ledger. */
+static bool has_all(const struct audit *audit, struct json_object *found)
+{
+	struct json_object_iterator at = json_object_iter_begin(audit->exports);
+	struct json_object_iterator end = json_object_iter_end(audit->exports);
+
+	for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at)) {
+		const char *text = json_object_iter_peek_name(&at);
+		if (strncmp(text, "exp-", 4) == 0 && !json_object_object_get_ex(found, text, NULL))
+			return false;
+	}
+	return true;
+}
+
+const char *ledger_doubt(int dir_fd, const struct audit *audit)
+{
+	const char *doubt = NULL;
+	uint64_t damaged;
+
+	if (!audit->key.bytes)
+		return "the key of the audit log is not at hand, so nobody can tell whether the "
+		       "ledger is whole";
+	if (audit->broken)
+		return "the audit log, which the ledger is compared with, is broken";
+	struct json_object *entries = ledger_list(dir_fd, &damaged);
+	struct json_object *found = json_object_new_object();
+	if (!entries || !found)
+		doubt = "the ledger cannot be read";
+	for (size_t i = 0; !doubt && i < json_object_array_length(entries); i++) {
+		if (!agrees(audit, json_object_array_get_idx(entries, i), found))
+			doubt = "the ledger has a copy as destroyed for which nobody has vouched "
+				"in the audit log";
+	}
+	if (!doubt && !has_all(audit, found))
+		doubt = "the ledger lacks, or has changed, what the audit log says was exported";
+	json_object_put(found);
+	json_object_put(entries);
+	return doubt;
 }

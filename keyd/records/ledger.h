@@ -3,6 +3,9 @@
  * The ledger of exports: every key that left the machine or came to it, one JSON object a line, nothing
  * ever changed. A certificate of destruction lists the entries that it cannot reach: those for which
  * nobody has vouched, in a line of its own, that the copy was destroyed.
+ *
+ * The ledger is only as good as the audit log, which is authenticated and has a record of each entry: where they disagree, what is outstanding
+ * is unknown (ledger_doubt()).
  */
 #ifndef KEYD_LEDGER_H
 #define KEYD_LEDGER_H
@@ -11,6 +14,7 @@
 
 #include <json-c/json.h>
 
+#include "audit.h"
 #include "peer.h"
 
 #define LEDGER_FILE "exports.log"
@@ -54,6 +58,13 @@ struct json_object *ledger_list(int dir_fd, uint64_t *damaged);
  */
 struct json_object *ledger_outstanding(
 	int dir_fd, const char *level, const char *volume, uint64_t *damaged);
+
+/*
+ * Why nobody can tell from the ledger which exports are outstanding; static storage. NULL: it has every export, import and volume key
+ * that the audit log has, no vouching that the log does not have, and the log is authentic. An entry that only the ledger
+ * has is no reason: keyd may have died before its record, and it counts as outstanding.
+ */
+const char *ledger_doubt(int dir_fd, const struct audit *audit);
 
 /* The same, for which somebody has. */
 struct json_object *ledger_vouched(int dir_fd, const char *level, const char *volume);

@@ -90,6 +90,34 @@ like "and when" "$(<"$STATE/c2")" "destroyed, says root \(uid 0\)"
 keyadm --json level destroy two --yes >"$STATE/c3"
 is "what nobody vouched for is outstanding" "$(json "$STATE/c3" 'len(d["outstanding_exports"])')" 1
 
+# --- a ledger that was changed --------------------------------------------------------------------
+
+ledger_file=$STATE/store/exports.log
+level_create three
+volume_create three third.img 1M
+third=$(keyadm volume key "$STATE/third.img" --out "$STATE/vk3" | id_of)
+cp "$ledger_file" "$STATE/ledger.whole"
+doubted() { # NAME REASON: and the ledger is whole again
+	like "$1: ledger says so" "$(keyadm ledger)" "unknown: .*($2)"
+	like "$1: so does the level" "$(keyadm --json level show three)" '"outstanding_exports": *"unknown"'
+	cp "$STATE/ledger.whole" "$ledger_file"
+}
+rm "$ledger_file"
+doubted "no ledger" "lacks, or has changed"
+sed -i '$d' "$ledger_file"
+doubted "a shorter ledger" "lacks, or has changed"
+sed -i '$s/"uuid":"[^"]*"/"uuid":"00000000-0000-4000-8000-000000000000"/' "$ledger_file"
+doubted "an export of another volume" "lacks, or has changed"
+echo "{\"id\":\"$third\",\"time\":\"2026-01-01T00:00:00Z\",\"kind\":\"destroyed\",\"uid\":0,\"user\":\"root\"}" >>"$ledger_file"
+doubted "a forged word for a copy" "nobody has vouched in the audit log"
+unlike "as it was, nothing is unknown" "$(keyadm ledger)" unknown
+rm "$ledger_file"
+keyd_stop
+keyd_start --config "$STATE/keyd.conf" || die "keyd starts again"
+keyadm --json level destroy three --yes >"$STATE/c5"
+is "without a ledger a certificate says unknown, not none" "$(json "$STATE/c5" 'd["outstanding_exports"], d["known_exports"]')" "('unknown', [])"
+like "and so for people" "$(keyadm level show three)" "still exported +unknown: the ledger lacks"
+
 # --- what came from elsewhere ---------------------------------------------------------------------
 
 there_ready

@@ -234,7 +234,21 @@ def format():
     yield "no-utf8", b"\4{\"path\":\"/a\xff\xe2\x80\"}"
 
 
-for target in (proto, server, store, config, luks, bsopts, unmap, initiator, args, export, format):
+def records():
+    for which in range(3):
+        yield f"none-{which}", bytes([which, 0, 0, 0])
+        yield f"byte-{which}", bytes([which, 1, 60, 0, 88])
+        yield f"more-{which}", bytes([which, 1, 0, 1]) + b"x" * 4000
+    line = b'{"seq":1,"time":"2026-01-01T00:00:00Z","event":"hello","uid":0,"pid":1,"result":"denied","prev":"' + b"0" * 64
+    yield "line", bytes([0, 0, 0, 0]) + line + b'","hash":"' + b"1" * 64 + b'"}\n'
+    yield "head", bytes([1, 0, 0, 0]) + b"tgt-crypt audit head v1 " + b"0" * 19 + b"4 " + b"2" * 64 + b" " + b"3" * 64 + b"\n"
+    entry = b'{"id":"exp-0123456789abcdef","time":"2026-01-01T00:00:00Z","kind":"%s","uid":0,"user":"root","level":"%s"}\n'
+    yield "entry", bytes([2, 0, 0, 0]) + entry % (b"export", b"red")
+    yield "other-level", bytes([2, 0, 0, 0]) + entry % (b"export", b"blue")
+    yield "vouched", bytes([2, 0, 0, 0]) + entry % (b"export", b"red") + entry % (b"destroyed", b"red")
+
+
+for target in (proto, server, store, config, luks, bsopts, unmap, initiator, args, export, format, records):
     folder = HERE / "corpus" / target.__name__
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in target():
