@@ -123,9 +123,8 @@ void format_json(FILE *out, const char *json)
 		json = text_piece(s, piece);
 		if (*s == '\n' || *s == '\t' || *s == '\r')
 			(void)fputc(*s, out);
-		else if (json == s + 1 && piece[1] == 'x')
-			(void)fputs(
-				"\\ufffd", out); /* no UTF-8, or a bare control: nowhere allowed */
+		else if (piece[1] == 'x') /* a control character, or no UTF-8 */
+			(void)fprintf(out, "\\u%04x", *s & 0x80 ? 0xfffd : *s);
 		else if (sscanf(piece, "\\u{%x}", &code) != 1)
 			(void)fputs(piece, out);
 		else if (code < 0x10000)
