@@ -41,11 +41,12 @@ KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_file
 	$(addprefix records/, audit.c audit_exports.c audit_repeats.c repeats.c audit_line.c audit_head.c audit_locked.c audit_verify.c mac.c serverkeys.c publish.c \
 		publish_journal.c publish_kernel.c ledger.c) \
 	$(addprefix common/, signature.c export_kind.c passphrase.c reading.c jsonhelp.c log.c))
-KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_path.c keyadm_users.c keyadm_target.c keyadm_volume.c keyadm_resize.c keyadm_passphrase.c \
+KEYADM_SRC := $(addprefix keyd/keyadm/, keyadm.c keyadm_args.c keyadm_path.c keyadm_users.c keyadm_target.c keyadm_volume.c keyadm_resize.c keyadm_identity.c keyadm_header.c \
+		keyadm_passphrase.c \
 		keyadm_destroy.c keyadm_requests.c keyadm_zeroize.c keyadm_audit.c keyadm_certificate.c \
 		keyadm_export.c keyadm_import.c keyadm_cms.c shares.c keyadm_file.c keyadm_exchange.c \
 		keyadm_format.c keyadm_format_certificate.c keyadm_ledger.c client.c) \
-	$(addprefix keyd/common/, signature.c export_kind.c passphrase.c reading.c)
+	$(addprefix keyd/common/, signature.c export_kind.c passphrase.c reading.c) bs_crypt/luks.c
 
 # What each needs in Debian 12. tests: initiators, an independent oracle, a guest.
 DEPS_BUILD := gcc libc6-dev pkg-config dpkg-dev tgt libcryptsetup-dev libssl-dev libinih-dev \
@@ -89,7 +90,7 @@ CRYPTO_LIBS := -lcrypto
 PLUGIN_LIBS := -lcryptsetup -ljson-c -lcrypto $(if $(IPSEC_MB),-lIPSec_MB) -lpthread
 KEYD_LIBS   := -ltss2-esys -ltss2-rc -ltss2-tctildr -lp11-kit -lcryptsetup -lcrypto -largon2 -ljson-c -linih -lsystemd \
 	-lselinux -lseccomp -laudit -lpthread
-KEYADM_LIBS := -lcrypto -ljson-c -lbsd -lgfshare
+KEYADM_LIBS := -lcryptsetup -lcrypto -ljson-c -lbsd -lgfshare
 
 # ---- Build ---------------------------------------------------------------------------------------
 

@@ -270,6 +270,8 @@ static enum proto_status check_attach(struct attach *a)
 	return refuse(a, PROTO_DESTROYED, "the key is destroyed");
 }
 
+enum { LEARN_AGAIN_MS = 60 * 60 * 1000 }; /* paths of one volume that are learned */
+
 enum { AUDITED_PATH_BYTES = 256 }; /* what a consumer says of itself must not fill the disk */
 
 /* The peer's label, where one decides. */
@@ -316,6 +318,36 @@ static unsigned usual_fetches(const struct keystore *ks)
 }
 
 /*
+ * Where a tgtd finds the volume is where administrators will look for it. A hint: what is done to a volume is done
+ * by its UUID. Two tgtds that know it by two paths must not have the record written again and again.
+ */
+static void learn_path(struct attach *a)
+{
+	struct volume *volume = a->volume;
+	const char *path = a->request.path;
+	char detail[AUDITED_PATH_BYTES];
+	int64_t now_ms = clock_now_ms();
+
+	if (!strcmp(path, volume->path) || !text_is_path(path) || text_tgt_refuses(path) ||
+		(volume->path_learned_ms && now_ms - volume->path_learned_ms < LEARN_AGAIN_MS))
+		return;
+	volume->path_learned_ms = now_ms;
+	text_sanitize(detail, sizeof(detail), path);
+	if (audit_append(&a->keyd->audit, &(struct audit_event){.event = "volume-relocate",
+						  .by = &a->consumer->session.peer,
+						  .level = volume->level->name,
+						  .volume = volume->uuid,
+						  .path = volume->path,
+						  .detail = detail,
+						  .result = "ok"}))
+		return;
+	int rc = keystore_volume_relocate(&a->keyd->store, volume, path);
+	if (rc)
+		log_warning("volume %s: where it lies now cannot be recorded: %s", volume->uuid,
+			token_strerror(rc));
+}
+
+/*
  * Puts the key into reply, and everything on record that must be there before it leaves: that it can
  * be unwrapped at all, who will hold it, and that it was given out.
  */
@@ -340,6 +372,7 @@ static enum proto_status release_key(struct attach *a, struct proto_attach_reply
 		reply->key_bytes = (uint32_t)a->volume->cipher->key_bytes;
 		reply->key_at = a->request.key_at;
 		a->consumer->slots[a->request.key_at / PAGE_SLOT_BYTES] = a->volume;
+		learn_path(a);
 		return PROTO_OK;
 	}
 	if (a->consumer->held_count != held_before)

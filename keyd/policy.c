@@ -61,6 +61,7 @@ static const struct {
 	{PROTO_VOUCH, SECURITY},
 	{PROTO_VOLUME_RESIZE, SECURITY | STORAGE},
 	{PROTO_PAGE, SECURITY},
+	{PROTO_VOLUME_RELOCATE, SECURITY | STORAGE},
 };
 
 static const struct destroy_rules rules_unsaid = {.approval = -1, .delay_s = -1, .sanitize = -1};

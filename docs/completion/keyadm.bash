@@ -17,7 +17,7 @@ _keyadm_words()
 	'') echo 'init unlock custody status level volume requests approve cancel zeroize certificate export import ledger audit' ;;
 	'custody') echo 'change' ;;
 	'level') echo 'create list show suspend resume destroy' ;;
-	'volume') echo 'create list show key resize destroy' ;;
+	'volume') echo 'create list show key resize relocate destroy' ;;
 	'certificate') echo 'show key verify' ;;
 	'certificate show') _keyadm_levels ;;
 	'approve' | 'cancel') _keyadm_requests ;;

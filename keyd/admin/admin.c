@@ -57,6 +57,7 @@ static const struct {
 	{PROTO_LEDGER, request_ledger},
 	{PROTO_VOUCH, request_vouch},
 	{PROTO_VOLUME_RESIZE, request_volume_resize},
+	{PROTO_VOLUME_RELOCATE, request_volume_relocate},
 };
 
 struct admin *admin_new(const struct keyd *keyd, struct peer *peer)

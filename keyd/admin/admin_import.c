@@ -131,11 +131,9 @@ static void answer_obstacle(struct request *r, const struct incoming *in,
 			so_far(in), from->name);
 		break;
 	case IMPORT_UUID_TAKEN:
-	case IMPORT_PATH_TAKEN:
 		request_answer(r, PROTO_EXISTS, NULL,
-			"%s: volume %s of level %s has the same %s as one of %s", so_far(in),
-			volume->uuid, volume->level->name,
-			obstacle == IMPORT_UUID_TAKEN ? "UUID" : "path", from->name);
+			"%s: volume %s of level %s has the same UUID as one of %s", so_far(in),
+			volume->uuid, volume->level->name, from->name);
 		break;
 	case IMPORT_NAME_IS_UUID:
 		request_answer(r, PROTO_INVALID, NULL,

@@ -68,7 +68,7 @@ void request_level_destroy(struct request *r);
 
 /* admin_volumes.c */
 
-/* The volume with this UUID or path, or NULL: then it has been answered. */
+/* The volume with this UUID, or NULL: then it has been answered. */
 struct volume *request_find_volume(struct request *r, const char *id);
 
 /* True, and answered, when the volume's key cannot be used. */
@@ -83,6 +83,7 @@ void request_volume_list(struct request *r);
 void request_volume_show(struct request *r);
 void request_volume_key(struct request *r);
 void request_volume_destroy(struct request *r);
+void request_volume_relocate(struct request *r);
 
 /* admin_resize.c */
 void request_volume_resize(struct request *r);

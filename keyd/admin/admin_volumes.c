@@ -15,11 +15,16 @@ struct volume *request_find_volume(struct request *r, const char *id)
 {
 	if (!request_store_is_open(r))
 		return NULL;
+	if (!text_is_uuid(id)) {
+		request_answer(r, PROTO_INVALID, NULL,
+			"that is no UUID, and a path names no volume: see keyadm volume list");
+		return NULL;
+	}
 	struct volume *volume = keystore_volume(&r->keyd->store, id);
-	if (!volume || !id[0])
+	if (!volume)
 		request_answer(r, PROTO_NOT_FOUND, NULL,
 			"keyd knows no such volume: see keyadm volume list");
-	return id[0] ? volume : NULL;
+	return volume;
 }
 
 bool request_volume_is_unfit(struct request *r, const struct volume *volume)
@@ -74,6 +79,9 @@ static const char *check_create(const struct proto_volume_create *c, struct volu
 	if (!text_is_path(spec->path))
 		return "the path is not absolute or not UTF-8, or has control characters or such "
 		       "that change the direction of text or are invisible";
+	if (text_tgt_refuses(spec->path))
+		return "tgt cannot carry the path: choose one without , \" $ ` \\ # or a space at "
+		       "its end";
 	return NULL;
 }
 
@@ -105,10 +113,7 @@ static struct level *level_to_fill(struct request *r)
 
 static void answer_create_failure(struct request *r, const struct level *level, int rc)
 {
-	if (rc == -EEXIST)
-		request_answer(r, PROTO_EXISTS, NULL,
-			"another volume has this path: see keyadm volume show PATH");
-	else if (rc == -EACCES)
+	if (rc == -EACCES)
 		request_answer(r, PROTO_BUSY, NULL, "level %s is %s now", level->name,
 			keystore_state_name(level->state));
 	else if (rc == -EBADMSG)
@@ -153,11 +158,6 @@ void request_volume_create(struct request *r)
 	struct level *level = level_to_fill(r);
 	if (!level)
 		return;
-	const struct volume *same_path = keystore_volume(ks, spec.path);
-	if (same_path && keystore_volume_state(same_path) != KEY_DESTROYED) {
-		answer_create_failure(r, level, -EEXIST);
-		return;
-	}
 	int rc = keystore_volume_prepare(ks, level, &spec, draft);
 	if (rc) {
 		answer_create_failure(r, level, rc);
@@ -208,8 +208,14 @@ void request_volume_list(struct request *r)
 
 void request_volume_show(struct request *r)
 {
-	const struct volume *volume = request_find_volume(r, r->msg.volume_id.id);
+	const char *id = r->msg.volume_id.id;
 
+	if (id[0] == '/') { /* for keyadm, which compares them with what lies there */
+		if (request_store_is_open(r))
+			request_answer(r, PROTO_OK, inventory_volumes_at(r->keyd, id), "%s", "");
+		return;
+	}
+	const struct volume *volume = request_find_volume(r, id);
 	if (volume)
 		request_answer(r, PROTO_OK, inventory_volume(r->keyd, volume, true), "%s", "");
 }
@@ -290,4 +296,38 @@ void request_volume_destroy(struct request *r)
 		request_volume_is_unfit(r, volume))
 		return;
 	request_destroy(r, &scope);
+}
+
+/* The path is a hint for people, and no key moves; keyadm has looked what lies there. */
+void request_volume_relocate(struct request *r)
+{
+	const struct proto_volume_relocate *to = &r->msg.volume_relocate;
+	struct volume *volume = request_find_volume(r, to->uuid);
+
+	if (!volume)
+		return;
+	const struct scope scope = {.level = volume->level, .volume = volume};
+	/* As a resize, it writes the record anew. */
+	if (request_is_in_the_way(r, OPERATION_RESIZE, &scope) ||
+		request_volume_is_unfit(r, volume))
+		return;
+	if (!text_is_path(to->path) || text_tgt_refuses(to->path)) {
+		request_answer(r, PROTO_INVALID, NULL, "that is no path that tgt could carry");
+		return;
+	}
+	if (!request_audit_before(r, "volume-relocate", volume->level->name, volume, to->path))
+		return;
+	int rc = keystore_volume_relocate(&r->keyd->store, volume, to->path);
+	if (!rc) {
+		request_answer(r, PROTO_OK, inventory_volume(r->keyd, volume, true),
+			"volume %s is recorded at its new path", volume->uuid);
+		return;
+	}
+	request_audit_failure(r, "volume-relocate", volume->level->name, volume, rc);
+	if (rc == -EBADMSG)
+		(void)request_volume_is_unfit(r, volume); /* it is marked damaged now */
+	else
+		request_answer(r, PROTO_FAILED, NULL,
+			"cannot record the path, and a restart may find the old or the new one: %s",
+			token_strerror(rc));
 }

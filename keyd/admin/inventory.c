@@ -310,6 +310,21 @@ char *inventory_next_volumes(const struct keyd *keyd, struct answer_pieces *piec
 	return piece;
 }
 
+enum { VOLUMES_AT_MAX = 64 };
+
+struct json_object *inventory_volumes_at(const struct keyd *keyd, const char *path)
+{
+	struct json_object *array = json_object_new_array();
+	const struct volume *volume;
+	bool ok = array != NULL;
+
+	for (size_t i = 0;
+		ok && i < VOLUMES_AT_MAX && (volume = keystore_volume_at(&keyd->store, path, i));
+		i++)
+		ok = json_append(array, inventory_volume(keyd, volume, false));
+	return whole(ok, array);
+}
+
 /* What the key adds; nothing while it is not at hand. */
 static bool add_keyed(
 	struct json_object *json, const struct audit *audit, const struct audit_verdict *verdict)

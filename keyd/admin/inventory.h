@@ -22,6 +22,9 @@ struct json_object *inventory_levels(const struct keyd *keyd);
 struct json_object *inventory_volume(
 	const struct keyd *keyd, const struct volume *volume, bool details);
 
+/* Those with this path on record, 64 at most, as an array: the path names none of them. */
+struct json_object *inventory_volumes_at(const struct keyd *keyd, const char *path);
+
 /* An answer's next(): an array of volumes. */
 char *inventory_next_volumes(const struct keyd *keyd, struct answer_pieces *pieces, bool *failed);
 

@@ -118,6 +118,8 @@ static const struct field volume_resize[] = {
 	U32(volume_resize.commit),
 	STRING(volume_resize.id),
 };
+static const struct field volume_relocate[] = {
+	STRING(volume_relocate.uuid), STRING(volume_relocate.path)};
 static const struct field certificate[] = {STRING(certificate.name)};
 static const struct field audit_head[] = {U64(audit_head.seq), STRING(audit_head.hash)};
 static const struct field emergency[] = {STRING(emergency.level), STRING(emergency.id)};
@@ -218,6 +220,7 @@ static const struct message messages[] = {
 	MESSAGE_BARE(LEDGER),
 	MESSAGE(VOUCH, export_id),
 	MESSAGE(VOLUME_RESIZE, volume_resize),
+	MESSAGE(VOLUME_RELOCATE, volume_relocate),
 	MESSAGE(REPLY, reply),
 	MESSAGE(TEXT, text),
 	MESSAGE(VOLUME_HEADER, volume_header),

@@ -94,7 +94,8 @@ enum proto_type {
 	PROTO_IMPORT = 58, /* a  of what came by UPLOAD */
 	PROTO_LEDGER = 59, /* a  the exports and imports */
 	PROTO_VOUCH = 60,  /* a  a copy in the ledger was destroyed, says the peer */
-	PROTO_VOLUME_RESIZE = 90, /* a  may it be larger; its file is: make the record durable */
+	PROTO_VOLUME_RESIZE = 90,   /* a  may it be larger; its file is: make the record durable */
+	PROTO_VOLUME_RELOCATE = 91, /* a  its file or device lies there now */
 
 	PROTO_REPLY = 64,    /* k  ends the answer */
 	PROTO_TEXT,          /* k  a chunk of the JSON answer */
@@ -112,7 +113,7 @@ enum proto_status {
 	PROTO_OK = 0,
 	PROTO_DENIED,        /* the peer's credentials do not allow it */
 	PROTO_NOT_FOUND,     /* no such level or volume */
-	PROTO_EXISTS,        /* name or path is taken */
+	PROTO_EXISTS,        /* the name is taken */
 	PROTO_INVALID,       /* a malformed or impossible request */
 	PROTO_UNINITIALIZED, /* no key store yet: keyadm init */
 	PROTO_SUSPENDED,     /* the level is suspended */
@@ -234,13 +235,18 @@ struct proto_volume_create {
 };
 
 struct proto_volume_id {           /* VOLUME_SHOW, VOLUME_KEY, VOLUME_DESTROY */
-	char id[PROTO_PATH_BYTES]; /* UUID or absolute path */
+	char id[PROTO_PATH_BYTES]; /* UUID; VOLUME_SHOW, too: a path on record */
+};
+
+struct proto_volume_relocate {
+	char uuid[PROTO_UUID_BYTES];
+	char path[PROTO_PATH_BYTES]; /* absolute, resolved by keyadm */
 };
 
 struct proto_volume_resize {
 	uint64_t size_bytes; /* what initiators are to see */
 	uint32_t commit; /* 1: the file is long enough, durably; 0: only tell whether it may be */
-	char id[PROTO_PATH_BYTES]; /* UUID or absolute path */
+	char id[PROTO_PATH_BYTES]; /* UUID */
 };
 
 struct proto_certificate {
@@ -254,7 +260,7 @@ struct proto_audit_head {
 
 struct proto_emergency { /* one of the two is empty */
 	char level[PROTO_LEVEL_BYTES];
-	char id[PROTO_PATH_BYTES]; /* of a volume: UUID or absolute path */
+	char id[PROTO_PATH_BYTES]; /* of a volume: UUID */
 };
 
 struct proto_request { /* REQUEST_APPROVE, REQUEST_CANCEL */
@@ -330,6 +336,7 @@ struct proto_msg {
 		struct proto_volume_create volume_create;
 		struct proto_volume_id volume_id;
 		struct proto_volume_resize volume_resize;
+		struct proto_volume_relocate volume_relocate;
 		struct proto_certificate certificate;
 		struct proto_audit_head audit_head;
 		struct proto_emergency emergency;

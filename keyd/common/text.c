@@ -193,6 +193,15 @@ void text_escape(char *dst, size_t cap, const char *src)
 	dst[used] = '\0';
 }
 
+const char *text_tgt_refuses(const char *path)
+{
+	size_t len = strlen(path), plain = strcspn(path, ",\"$`\\#");
+
+	if (plain < len)
+		return path + plain;
+	return len && path[len - 1] == ' ' ? path + len - 1 : NULL;
+}
+
 void text_sanitize(char *dst, size_t cap, const char *src)
 {
 	size_t i = 0;

@@ -54,6 +54,12 @@ const char *text_piece(const char *s, char piece[TEXT_PIECE_BYTES]);
 /* Copies src to dst (cap bytes, always terminated) piece by piece; what has no room is left out. */
 void text_escape(char *dst, size_t cap, const char *src);
 
+/*
+ * The first character of path that tgt cannot carry, or NULL: tgtadm splits its parameters at commas, tgt-admin hands
+ * paths to a shell in double quotes, and targets.conf ends a value at '#' and drops spaces at its end.
+ */
+const char *text_tgt_refuses(const char *path);
+
 /* Copies src to dst (cap bytes, always terminated), with '?' for every byte that is not printable
  * ASCII: for what a peer says about itself. */
 void text_sanitize(char *dst, size_t cap, const char *src);

@@ -21,6 +21,7 @@
 #include "keyadm_backup.h"
 #include "keyadm_destroy.h"
 #include "keyadm_format.h"
+#include "keyadm_identity.h"
 #include "keyadm_ledger.h"
 #include "keyadm_passphrase.h"
 #include "keyadm_requests.h"
@@ -41,6 +42,7 @@ enum operand {
 	OPERAND_LEVEL,
 	OPERAND_VOLUME,
 	OPERAND_VOLUME_SIZE,
+	OPERAND_VOLUME_PATH,
 	OPERAND_PATH,
 	OPERAND_CERTIFICATE,
 	OPERAND_REQUEST,
@@ -104,6 +106,9 @@ static const struct command commands[] = {
 	{{"volume", "resize"}, OPERAND_VOLUME_SIZE, 0, 0, PROTO_VOLUME_RESIZE, NULL,
 		"volume resize PATH|UUID SIZE|max",
 		"make a volume larger, also while it is served"},
+	{{"volume", "relocate"}, OPERAND_VOLUME_PATH, 0, 0, PROTO_VOLUME_RELOCATE, NULL,
+		"volume relocate [UUID] PATH",
+		"record that a volume lies at PATH now, after a look at its header there"},
 	{{"volume", "destroy"}, OPERAND_VOLUME, OPT_BIT(OPT_YES) | OPT_BIT(OPT_EMERGENCY), 0,
 		PROTO_VOLUME_DESTROY, format_destruction,
 		"volume destroy PATH|UUID [--yes] [--emergency]",
@@ -203,6 +208,8 @@ static int check_usage(const struct command *cmd, const struct keyadm_args *args
 	size_t wanted = command_words(cmd) + (cmd->operand != OPERAND_NONE) +
 			(cmd->operand == OPERAND_VOLUME_SIZE);
 
+	if (cmd->operand == OPERAND_VOLUME_PATH && args->words == wanted + 1)
+		wanted++;
 	if (args->words != wanted)
 		return usage_error("usage: keyadm ", cmd->usage);
 	for (unsigned int i = 0; i < OPT_COUNT; i++) {
@@ -226,35 +233,37 @@ static int fill_level(struct proto_level *level, const char *name)
 	return text_copy(level->level, sizeof(level->level), name);
 }
 
-/* A UUID in either case, or the path of a volume, which need not be there any more. */
-static int fill_volume(struct proto_volume_id *volume, const char *id)
+static int fill_volume(struct client *c, char uuid[PROTO_PATH_BYTES], const char *id)
 {
-	char lower[PROTO_UUID_BYTES] = "";
+	struct identity identity;
 
-	for (size_t i = 0; id[i] && i + 1 < sizeof(lower); i++)
-		lower[i] = (char)(id[i] >= 'A' && id[i] <= 'F' ? id[i] + ('a' - 'A') : id[i]);
-	if (text_is_uuid(lower))
-		return text_copy(volume->id, sizeof(volume->id), lower);
-	return target_resolve(id, false, volume->id);
+	int err = identity_find(c, id, &identity);
+	return err ? err : text_copy(uuid, PROTO_PATH_BYTES, identity.uuid);
 }
 
-static int fill_resize(struct proto_volume_resize *resize, const char *id)
+/* [UUID] PATH */
+static int fill_relocate(struct proto_volume_relocate *relocate, const char *const *words)
 {
-	struct proto_volume_id volume;
+	char uuid[PROTO_UUID_BYTES];
+	struct identity identity;
 
-	int err = fill_volume(&volume, id);
-	return err ? err : text_copy(resize->id, sizeof(resize->id), volume.id);
+	if (words[1] && !identity_is_uuid(words[0], uuid))
+		return keyadm_refuse(-EINVAL, "%s is no UUID", words[0]);
+	int err = identity_at(words[1] ? words[1] : words[0], words[1] ? uuid : NULL, &identity);
+	if (err)
+		return err;
+	memcpy(relocate->uuid, identity.uuid, sizeof(relocate->uuid));
+	memcpy(relocate->path, identity.path, sizeof(relocate->path));
+	return 0;
 }
 
 /* A level's name or a UUID in either case; names are what UUIDs are, too. */
 static int fill_certificate(struct proto_certificate *certificate, const char *name)
 {
-	struct proto_volume_id lower;
+	char uuid[PROTO_UUID_BYTES];
 	struct proto_level level;
 
-	bool is_uuid = strlen(name) == PROTO_UUID_BYTES - 4 && !fill_volume(&lower, name) &&
-		       text_is_uuid(lower.id);
-	int err = fill_level(&level, is_uuid ? lower.id : name);
+	int err = fill_level(&level, identity_is_uuid(name, uuid) ? uuid : name);
 	return err ? err : text_copy(certificate->name, sizeof(certificate->name), level.level);
 }
 
@@ -284,8 +293,8 @@ static int fill_custody(const struct keyadm_args *args, struct proto_msg *reques
 	return keyadm_passphrase(fd, true, "key store", &request->init_passphrase.passphrase);
 }
 
-static int fill_request(
-	const struct command *cmd, const struct keyadm_args *args, struct proto_msg *request)
+static int fill_request(const struct command *cmd, const struct keyadm_args *args, struct client *c,
+	struct proto_msg *request)
 {
 	const char *operand = args->word[command_words(cmd)];
 
@@ -294,9 +303,9 @@ static int fill_request(
 	case OPERAND_LEVEL:
 		return fill_level(&request->level, operand);
 	case OPERAND_VOLUME:
-		return fill_volume(&request->volume_id, operand);
-	case OPERAND_VOLUME_SIZE:
-		return fill_resize(&request->volume_resize, operand);
+		return fill_volume(c, request->volume_id.id, operand);
+	case OPERAND_VOLUME_PATH:
+		return fill_relocate(&request->volume_relocate, &args->word[2]);
 	case OPERAND_CERTIFICATE:
 		return fill_certificate(&request->certificate, operand);
 	case OPERAND_REQUEST:
@@ -310,7 +319,8 @@ static int fill_request(
 			       ? keyadm_refuse(-EINVAL,
 					 "%s is no number of an export: see keyadm ledger", operand)
 			       : 0;
-	case OPERAND_PATH: /* volume create and import fill their own */
+	case OPERAND_VOLUME_SIZE: /* volume resize, volume create and import fill their own */
+	case OPERAND_PATH:
 	case OPERAND_NONE:
 		break;
 	}
@@ -395,7 +405,7 @@ static int exchange(const struct command *cmd, const struct keyadm_args *args, s
 	if (cmd->request == PROTO_VOLUME_CREATE)
 		return keyadm_volume_create(c, args);
 	if (cmd->request == PROTO_VOLUME_RESIZE)
-		return keyadm_volume_resize(c, request, args->word[3]);
+		return keyadm_volume_resize(c, request, args->word[2], args->word[3]);
 	if (cmd->request == PROTO_VOLUME_KEY)
 		return keyadm_volume_key(c, request, args->option[OPT_OUT]);
 	if (cmd->request == PROTO_EXPORT)
@@ -420,7 +430,7 @@ static int run(const struct command *cmd, const struct keyadm_args *args, struct
 	struct proto_msg *request = secret_alloc(sizeof(*request)); /* it may carry a passphrase */
 	if (!request)
 		return keyadm_refuse(-errno, "cannot lock memory: %s", strerror(errno));
-	int err = fill_request(cmd, args, request);
+	int err = fill_request(cmd, args, c, request);
 	if (!err)
 		err = exchange(cmd, args, c, request);
 	secret_free(request);

@@ -6,25 +6,21 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "keyadm_args.h"
 #include "keyadm_exchange.h"
 #include "keyadm_format.h"
+#include "keyadm_header.h"
+#include "keyadm_identity.h"
 #include "keyadm_target.h"
 #include "text.h"
-
-/* The start of a LUKS2 header (LUKS2 On-Disk Format Specification, 2.1). */
-enum { HEADER_MAGIC_BYTES = 8, HEADER_UUID_AT = 168, HEADER_BYTES = 208 };
-static const uint8_t header_magic[HEADER_MAGIC_BYTES] = {'L', 'U', 'K', 'S', 0xba, 0xbe, 0, 2};
 
 struct resize {
 	struct client *c;
 	struct proto_msg *request; /* VOLUME_RESIZE */
 	struct target target;
+	struct identity volume; /* its path is keyd's where none was given */
 	/* Of keyd's record. */
-	char path[PROTO_PATH_BYTES];
-	char uuid[PROTO_UUID_BYTES];
 	uint32_t sector_bytes;
 	uint64_t data_offset_bytes, size_bytes;
 };
@@ -33,8 +29,10 @@ static int take_record(struct resize *r)
 {
 	struct json_object *volume = json_tokener_parse(r->c->text);
 
-	int err = !volume || text_copy(r->path, sizeof(r->path), format_member(volume, "path")) ||
-		  text_copy(r->uuid, sizeof(r->uuid), format_member(volume, "uuid"));
+	int err = !volume;
+	if (!err && !r->volume.path[0])
+		err = text_copy(
+			r->volume.path, sizeof(r->volume.path), format_member(volume, "path"));
 	r->sector_bytes = (uint32_t)format_count(volume, "sector_size");
 	r->data_offset_bytes = format_count(volume, "data_offset_bytes");
 	r->size_bytes = format_count(volume, "size_bytes");
@@ -95,19 +93,18 @@ static int parse_size(const struct resize *r, const char *text, uint64_t *size_b
 /* Where the volume was, another file may be now. */
 static int check_header(const struct resize *r)
 {
-	uint8_t header[HEADER_BYTES];
+	struct luks_segment segment;
+	struct header header;
 
-	ssize_t n = pread(r->target.fd, header, sizeof(header), 0);
-	if (n < 0)
-		return keyadm_refuse(-errno, "%s: %s", r->path, strerror(errno));
-	if (n == HEADER_BYTES && !memcmp(header, header_magic, sizeof(header_magic)) &&
-		!strncmp((const char *)header + HEADER_UUID_AT, r->uuid,
-			HEADER_BYTES - HEADER_UUID_AT))
+	int rc = header_read(r->target.fd, &header);
+	if (rc)
+		return keyadm_refuse(rc, "%s: %s", r->volume.path, strerror(-rc));
+	if (!header_segment(&header, &segment) && !strcmp(segment.uuid, r->volume.uuid))
 		return 0;
 	return keyadm_refuse(-EBADMSG,
-		"%s does not hold volume %s: put its image back there, or its LUKS2 header from a "
-		"backup",
-		r->path, r->uuid);
+		"%s does not hold volume %s: give the path where it lies, put its image back "
+		"there, or its LUKS2 header from a backup",
+		r->volume.path, r->volume.uuid);
 }
 
 /* A size that is taken back needs no room; one that is not there is what it is taken back for. */
@@ -119,13 +116,13 @@ static int check_room(const struct resize *r, uint64_t end_bytes)
 		return keyadm_refuse(-ENOSPC,
 			"%s has %" PRIu64 " bytes; the volume and its header need %" PRIu64
 			": make the device larger first, or say max",
-			r->path, total, end_bytes);
+			r->volume.path, total, end_bytes);
 	if (r->data_offset_bytes + r->size_bytes > total && end_bytes > total)
 		return keyadm_refuse(-EIO,
 			"%s has %" PRIu64
 			" bytes, which is less than the volume: a part of it is lost; bring it "
 			"back, or make the file longer with fallocate(1)",
-			r->path, total);
+			r->volume.path, total);
 	return 0;
 }
 
@@ -145,7 +142,7 @@ static int commit(struct resize *r)
 		return keyadm_refuse(err,
 			"%s: keyd may have recorded the new size or not; give the same command "
 			"again",
-			r->path);
+			r->volume.path);
 	if (is_refused(r->c->channel.msg))
 		target_shrink_back(&r->target);
 	return 0; /* the answer is told by the caller */
@@ -171,11 +168,17 @@ static int grow(struct resize *r, const char *size)
 	return err ? err : commit(r);
 }
 
-int keyadm_volume_resize(struct client *c, struct proto_msg *request, const char *size)
+int keyadm_volume_resize(
+	struct client *c, struct proto_msg *request, const char *id, const char *size)
 {
 	struct resize r = {.c = c, .request = request};
 
-	int err = ask_record(&r);
+	int err = identity_find(c, id, &r.volume);
+	if (!err)
+		err = text_copy(request->volume_resize.id, sizeof(request->volume_resize.id),
+			r.volume.uuid);
+	if (!err)
+		err = ask_record(&r);
 	if (!err) { /* who may not, or what cannot be, is told before the file is looked at */
 		request->volume_resize.size_bytes = r.size_bytes;
 		err = ask_whether(&r);
@@ -183,7 +186,7 @@ int keyadm_volume_resize(struct client *c, struct proto_msg *request, const char
 	if (err)
 		return err;
 	keyadm_catch_signals();
-	err = target_open_volume(&r.target, r.path);
+	err = target_open_volume(&r.target, r.volume.path);
 	if (err)
 		return err;
 	c->stop = r.target.stop = &keyadm_stop;

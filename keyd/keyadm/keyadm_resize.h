@@ -9,11 +9,11 @@
 #include "client.h"
 
 /*
- * Makes the volume that request (VOLUME_RESIZE) names as large as size says: as in volume create, or "max", all
- * that its file or block device has. c has keyd's answer afterwards. 0, or a negative errno whose reason has
+ * Makes the volume that id names (keyadm_identity.h) as large as size says: as in volume create, or "max", all
+ * that its file or block device has. request is a VOLUME_RESIZE. c has keyd's answer afterwards. 0, or a negative errno whose reason has
  * been told.
  */
-int keyadm_volume_resize(struct client *c, struct proto_msg *request, const char *size)
-	__attribute__((warn_unused_result));
+int keyadm_volume_resize(struct client *c, struct proto_msg *request, const char *id,
+	const char *size) __attribute__((warn_unused_result));
 
 #endif

@@ -10,6 +10,7 @@
 #include "keyadm_exchange.h"
 #include "keyadm_file.h"
 #include "keyadm_format.h"
+#include "keyadm_identity.h"
 #include "keyadm_path.h"
 #include "keyadm_target.h"
 #include "secret.h"
@@ -85,6 +86,8 @@ static int fill_create(const struct keyadm_args *args, struct proto_volume_creat
 		err = check_way(args->word[2]);
 	if (!err)
 		err = target_resolve(args->word[2], true, create->path);
+	if (!err)
+		err = identity_check_path(create->path);
 	return err;
 }
 
@@ -190,6 +193,8 @@ int keyadm_volume_create(struct client *c, const struct keyadm_args *args)
 		return err;
 	c->stop = target.stop = &keyadm_stop;
 	err = fit(&target, create);
+	if (!err && !target.created)
+		err = identity_check_unused(c, create->path, target.fd);
 	if (!err)
 		err = make_room(&target, create->size_bytes + VOLUME_HEADER_BYTES,
 			args->option[OPT_SPARSE]);

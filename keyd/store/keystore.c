@@ -287,32 +287,25 @@ struct level *keystore_level(const struct keystore *ks, const char *name)
 	return NULL;
 }
 
-/* Whether candidate answers to a path better than best does. */
-static bool better_for_path(const struct volume *candidate, const struct volume *best)
+struct volume *keystore_volume(const struct keystore *ks, const char *uuid)
 {
-	if (!best)
-		return true;
-	bool alive = keystore_volume_state(candidate) != KEY_DESTROYED;
-	if (alive != (keystore_volume_state(best) != KEY_DESTROYED))
-		return alive;
-	return candidate->destroyed_at >= best->destroyed_at;
+	struct volume *volume = NULL;
+
+	for (size_t i = 0; i < ks->level_count && !volume; i++)
+		volume = store_find_volume(ks->levels[i], uuid);
+	return volume;
 }
 
-struct volume *keystore_volume(const struct keystore *ks, const char *id)
+struct volume *keystore_volume_at(const struct keystore *ks, const char *path, size_t index)
 {
-	struct volume *best = NULL;
-
 	for (size_t i = 0; i < ks->level_count; i++) {
 		const struct level *level = ks->levels[i];
 		for (size_t k = 0; k < level->volume_count; k++) {
-			struct volume *volume = level->volumes[k];
-			if (!strcmp(volume->uuid, id))
-				return volume;
-			if (!strcmp(volume->path, id) && better_for_path(volume, best))
-				best = volume;
+			if (!strcmp(level->volumes[k]->path, path) && !index--)
+				return level->volumes[k];
 		}
 	}
-	return best;
+	return NULL;
 }
 
 enum key_state keystore_volume_state(const struct volume *volume)

@@ -68,6 +68,7 @@ struct volume {
 	uint32_t sanitized; /* how often its key was replaced, or is being */
 	bool header_due;    /* the LUKS2 header of the present key may not be on the medium yet */
 	struct volume_header *header; /* owned; NULL: made when it is needed */
+	int64_t path_learned_ms;      /* of clock_now_ms(): when a consumer told its path last */
 };
 
 /* The LUKS2 header that belongs to a volume's key, in memory. */
@@ -162,8 +163,13 @@ void keystore_lock(struct keystore *ks);
 
 struct level *keystore_level(const struct keystore *ks, const char *name);
 
-/* By UUID, or by path: then the volume that is alive, else the one destroyed last. */
-struct volume *keystore_volume(const struct keystore *ks, const char *id);
+struct volume *keystore_volume(const struct keystore *ks, const char *uuid);
+
+/*
+ * The volume number index (from 0) of those with this path on record, NULL after the last. A path is a hint and no
+ * identity: several volumes may have one path.
+ */
+struct volume *keystore_volume_at(const struct keystore *ks, const char *path, size_t index);
 
 /* The volume's own state or that of its level, whichever keeps the key in more strictly. */
 enum key_state keystore_volume_state(const struct volume *volume);
@@ -206,8 +212,8 @@ int keystore_volume_prepare(struct keystore *ks, struct level *level,
 	__attribute__((warn_unused_result));
 
 /*
- * Makes the draft's volume durable and part of the store, if its path is still free and its level
- * still active. *volume belongs to the store. 0, -EEXIST, -EACCES (the level), or -errno.
+ * Makes the draft's volume durable and part of the store, if its level is still active. *volume belongs to the
+ * store. 0, -EACCES (the level), or -errno.
  */
 int keystore_volume_commit(struct keystore *ks, struct volume_draft *draft, struct volume **volume)
 	__attribute__((warn_unused_result));
@@ -221,6 +227,10 @@ int keystore_volume_resize(struct keystore *ks, struct volume *volume, uint64_t 
 
 /* Records, durably, that a tgtd serves this much of volume. 0 or an error as above. */
 int keystore_volume_note_served(struct keystore *ks, struct volume *volume, uint64_t served_bytes)
+	__attribute__((warn_unused_result));
+
+/* The same for the path at which volume was found last. */
+int keystore_volume_relocate(struct keystore *ks, struct volume *volume, const char *path)
 	__attribute__((warn_unused_result));
 
 /* Frees what the draft still owns. Harmless on a zeroed draft (header_fd -1). */

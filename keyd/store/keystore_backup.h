@@ -22,7 +22,6 @@ enum import_obstacle {
 	IMPORT_LEVEL_DESTROYED, /* here, and nobody insists */
 	IMPORT_OTHER_KEY,       /* the level that was destroyed here had another one */
 	IMPORT_UUID_TAKEN,
-	IMPORT_PATH_TAKEN,
 	IMPORT_TOO_MANY,
 	IMPORT_NAME_IS_UUID, /* such names are not given any more, and nobody insists */
 };

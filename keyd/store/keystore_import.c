@@ -51,9 +51,6 @@ enum import_obstacle keystore_import_obstacle(const struct keystore *ks,
 		*volume = keystore_volume(ks, p.uuid);
 		if (*volume && (*volume)->level != here)
 			return IMPORT_UUID_TAKEN;
-		*volume = keystore_volume(ks, p.path);
-		if (*volume && keystore_volume_state(*volume) != KEY_DESTROYED)
-			return IMPORT_PATH_TAKEN;
 	}
 	*volume = NULL;
 	return IMPORT_FREE;

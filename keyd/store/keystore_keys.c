@@ -510,10 +510,7 @@ static int write_volume(const struct keystore *ks, const struct volume_draft *dr
 int keystore_volume_commit(struct keystore *ks, struct volume_draft *draft, struct volume **volume)
 {
 	struct level *level = draft->volume->level;
-	const struct volume *same_path = keystore_volume(ks, draft->volume->path);
 
-	if (same_path && keystore_volume_state(same_path) != KEY_DESTROYED)
-		return -EEXIST;
 	if (level->state != KEY_ACTIVE)
 		return -EACCES;
 	struct volume *added = store_add_volume(level, draft->volume->uuid);

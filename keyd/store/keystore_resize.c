@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* A volume with another size, or one that is served now: its key is sealed anew together with that. */
+/* A volume with another size or path, or one that is served now: its key is sealed anew together with that. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -30,44 +31,48 @@ static int write_volume(const struct keystore *ks, const struct volume *volume,
 	return rc;
 }
 
-/* Of a volume's record. */
-struct sizes {
+/* What is to change in a record. */
+struct change {
 	uint64_t size_bytes, served_bytes;
+	char *path;
 };
 
-static void set_sizes(struct volume *volume, const struct sizes *sizes)
+/* The new into the index, the old into change. */
+static void exchange(struct volume *volume, struct change *change)
 {
-	volume->size_bytes = sizes->size_bytes;
-	volume->served_bytes = sizes->served_bytes < sizes->size_bytes ? sizes->served_bytes : 0;
+	const struct change old = {volume->size_bytes, volume->served_bytes, volume->path};
+
+	volume->size_bytes = change->size_bytes;
+	volume->served_bytes = change->served_bytes < change->size_bytes ? change->served_bytes : 0;
+	volume->path = change->path; /* the volume owns it, and change the old one */
+	*change = old;
 }
 
 /* After a write that failed the file may say either; the index follows it, or the key would count as exchanged. */
-static void follow_file(const struct keystore *ks, struct volume *volume, const struct sizes *old,
+static void follow_file(const struct keystore *ks, struct volume *volume, struct change *old,
 	const uint8_t *level_key, uint8_t *key)
 {
 	if (store_volume_key(ks, volume, level_key, key))
-		set_sizes(volume, old);
+		exchange(volume, old);
 	else
-		log_warning(
-			"volume %s: the new size is stored, but perhaps not durably", volume->uuid);
+		log_warning("volume %s: the new record is stored, but perhaps not durably",
+			volume->uuid);
 }
 
-static int seal_anew(const struct keystore *ks, struct volume *volume, const struct sizes *sizes,
+static int seal_anew(const struct keystore *ks, struct volume *volume, struct change *change,
 	const uint8_t *level_key, uint8_t *key)
 {
-	const struct sizes old = {volume->size_bytes, volume->served_bytes};
-
 	int rc = store_volume_key(ks, volume, level_key, key);
 	if (rc)
 		return rc;
-	set_sizes(volume, sizes);
+	exchange(volume, change);
 	rc = write_volume(ks, volume, level_key, key);
 	if (rc)
-		follow_file(ks, volume, &old, level_key, key);
+		follow_file(ks, volume, change, level_key, key);
 	return rc == -EBADMSG ? -EIO : rc;
 }
 
-static int record_sizes(struct keystore *ks, struct volume *volume, const struct sizes *sizes)
+static int change_record(struct keystore *ks, struct volume *volume, struct change *change)
 {
 	struct record level_rec = {0};
 	int rc = -ENOMEM;
@@ -77,7 +82,7 @@ static int record_sizes(struct keystore *ks, struct volume *volume, const struct
 	if (key)
 		rc = store_level_key(ks, volume->level->name, &level_rec, level_key);
 	if (key && !rc)
-		rc = seal_anew(ks, volume, sizes, level_key, key);
+		rc = seal_anew(ks, volume, change, level_key, key);
 	if (rc == -EBADMSG || rc == -ENOENT) {
 		volume->state = KEY_DAMAGED;
 		rc = -EBADMSG;
@@ -90,19 +95,26 @@ static int record_sizes(struct keystore *ks, struct volume *volume, const struct
 
 int keystore_volume_resize(struct keystore *ks, struct volume *volume, uint64_t size_bytes)
 {
-	const struct sizes sizes = {
-		.size_bytes = size_bytes,
-		.served_bytes = volume->served_bytes ? volume->served_bytes : volume->size_bytes,
-	};
+	uint64_t served_bytes = volume->served_bytes ? volume->served_bytes : volume->size_bytes;
+	struct change change = {size_bytes, served_bytes, volume->path};
 
-	return record_sizes(ks, volume, &sizes);
+	return change_record(ks, volume, &change);
 }
 
 int keystore_volume_note_served(struct keystore *ks, struct volume *volume, uint64_t served_bytes)
 {
-	const struct sizes sizes = {volume->size_bytes, served_bytes};
+	struct change change = {volume->size_bytes, served_bytes, volume->path};
 
 	if (!volume->served_bytes || served_bytes <= volume->served_bytes)
 		return 0;
-	return record_sizes(ks, volume, &sizes);
+	return change_record(ks, volume, &change);
+}
+
+int keystore_volume_relocate(struct keystore *ks, struct volume *volume, const char *path)
+{
+	struct change change = {volume->size_bytes, volume->served_bytes, strdup(path)};
+
+	int rc = change.path ? change_record(ks, volume, &change) : -ENOMEM;
+	free(change.path); /* whichever is not the volume's */
+	return rc;
 }

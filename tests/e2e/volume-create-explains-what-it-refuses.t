@@ -105,7 +105,7 @@ ln -s "$STATE/victim" "$STATE/shared/mine.img"
 ok "the administrator's own link works" create --force "$STATE/shared/mine.img"
 ok "and again for the volume's next size" bash -c "truncate -s 116M '$STATE/victim' && '$BUILD/keyadm' --admin-socket '$STATE/admin.sock' volume resize '$STATE/shared/mine.img' max"
 ln -sfn "$STATE/victim" "$STATE/shared/mine.img" && chown -h 2004 "$STATE/shared/mine.img"
-refused "unless it is another user's by then" 1 "symbolic link of uid 2004" keyadm volume resize "$STATE/shared/mine.img" max
+refused "unless it is another user's by then" 1 "symbolic link of uid 2004" keyadm volume resize "$(cryptsetup luksUUID "$STATE/victim")" max
 
 ok "a thin volume" create --size 16M --sparse "$STATE/thin.img"
 is "has its length, and space for its header" "$(stat -c %s "$STATE/thin.img") $(($(stat -c %b "$STATE/thin.img") < 40000))" "33554432 1"

@@ -12,7 +12,7 @@ volume_create l a.img 16M
 volume_create l b.img 16M --sector-size 4096
 resize() { keyadm volume resize "$@"; }
 a=$STATE/a.img
-recorded() { keyadm --json volume show "$1" | sed 's/.*"size_bytes":\([0-9]*\).*/\1/'; }
+recorded() { keyadm --json volume show "$(cryptsetup luksUUID "$1")" | sed 's/.*"size_bytes":\([0-9]*\).*/\1/'; }
 as_it_was() { is "$1: nothing changed" "$(recorded "$a") $(stat -c %s "$a")" "$((16 << 20)) $(((16 << 20) + LUKS_DATA_OFFSET))"; }
 
 # --- what is asked for -----------------------------------------------------------------------------
@@ -24,7 +24,7 @@ refused "beyond every bound" 1 "between" resize "$a" 99999999999999999999
 refused "part of a sector" 1 "multiple" resize "$a" 17000001
 refused "part of a sector of 4096" 1 "multiple" resize "$STATE/b.img" $(((17 << 20) + 512))
 refused "larger than file systems can" 1 "allows no file|cannot be allocated|no room" resize "$a" 4000000T
-refused "a volume that is none" 1 "knows no such volume" resize "$STATE/none.img" 17M
+refused "a volume that is none" 1 "No such file.*knows no such volume" resize "$STATE/none.img" 17M
 for usage in "" "$a" "$a 17M 18M" "$a 17M --force"; do
 	# shellcheck disable=SC2086 # words of a command line
 	resize $usage >"$STATE/usage" 2>&1
@@ -45,8 +45,9 @@ cat >"$STATE/keyd.conf" <<-CONF
 	fetch = root
 CONF
 keyd_start --config "$STATE/keyd.conf" || die "keyd starts with a configuration"
-refused "the auditor" 1 "does not have the role" keyadm_as 2003 volume resize "$a" 17M
-refused "a storage administrator who may not write the file" 1 "a.img: Permission denied" keyadm_as 2002 volume resize "$a" 17M
+uuid=$(cryptsetup luksUUID "$a")
+refused "the auditor" 1 "does not have the role" keyadm_as 2003 volume resize "$uuid" 17M
+refused "a storage administrator who may not write the file" 1 "a.img: Permission denied" keyadm_as 2002 volume resize "$uuid" 17M
 as_it_was "both"
 chown 2002 "$STATE/b.img"
 ok "one who may" keyadm_as 2002 volume resize "$STATE/b.img" 17M
@@ -61,10 +62,12 @@ exec 8<&-
 mv "$a" "$STATE/away"
 refused "the file is gone" 1 "No such file" resize "$a" 17M
 mkfifo "$a"
-refused "something else is there" 1 "neither a file nor a block device" resize "$a" 17M
+refused "something else is there" 1 "no LUKS2 header.*UUID" resize "$a" 17M
+refused "also for the UUID" 1 "neither a file nor a block device" resize "$uuid" 17M
 rm "$a"
 cp "$STATE/b.img" "$a"
-refused "another volume's image is there" 1 "does not hold volume" resize "$a" 17M
+refused "another volume's image is there" 1 "a.img holds volume .* but keyd has $uuid" resize "$a" 17M
+refused "also for the UUID" 1 "does not hold volume" resize "$uuid" 17M
 is "it is not touched" "$(stat -c %s "$a")" $(((17 << 20) + LUKS_DATA_OFFSET))
 mv "$STATE/away" "$a"
 as_it_was "all these"

@@ -119,6 +119,10 @@ static void fill(struct proto_msg *msg, struct input *in)
 		msg->volume_resize.commit = take(in) % 2;
 		CHOOSE(msg->volume_resize.id);
 		break;
+	case PROTO_VOLUME_RELOCATE:
+		CHOOSE(msg->volume_relocate.uuid);
+		CHOOSE(msg->volume_relocate.path);
+		break;
 	case PROTO_SANITIZE:
 		CHOOSE(msg->sanitize.uuid);
 		CHOOSE(msg->sanitize.initiator);

@@ -114,7 +114,8 @@ static int import_red(struct keystore *ks, struct level **level)
 
 static void assert_same_key(const char *path)
 {
-	struct volume *one = keystore_volume(&here, path), *other = keystore_volume(&there, path);
+	struct volume *one = keystore_volume_at(&here, path, 0),
+		      *other = keystore_volume_at(&there, path, 0);
 	uint8_t *key = secret_alloc(CIPHER_KEY_MAX), *same = secret_alloc(CIPHER_KEY_MAX);
 
 	assert_non_null(one);
@@ -186,17 +187,17 @@ static void what_is_there_is_in_the_way(void **state)
 	(void)state;
 	assert_int_equal(obstacle(&here, false), IMPORT_LEVEL_EXISTS);
 	assert_int_equal(obstacle(&here, true), IMPORT_LEVEL_EXISTS);
-	/* Another level of that store has the path, or the volume. */
+	/* Another level of that store has the volume. */
 	assert_int_equal(import_red(&there, &level), 0);
 	assert_int_equal(keystore_level_create(&here, "blue", &blue), 0);
 	keystore_close(&there);
 	(void)strcpy(keystore_level(&here, "red")->name, "other"); /* in the index only */
 	assert_int_equal(obstacle(&here, false), IMPORT_UUID_TAKEN);
-	(void)strcpy(
-		keystore_volume(&here, "/srv/a")->uuid, "01234567-89ab-4cde-8f01-23456789abcd");
-	(void)strcpy(
-		keystore_volume(&here, "/srv/b")->uuid, "11234567-89ab-4cde-8f01-23456789abcd");
-	assert_int_equal(obstacle(&here, false), IMPORT_PATH_TAKEN);
+	(void)strcpy(keystore_volume_at(&here, "/srv/a", 0)->uuid,
+		"01234567-89ab-4cde-8f01-23456789abcd");
+	(void)strcpy(keystore_volume_at(&here, "/srv/b", 0)->uuid,
+		"11234567-89ab-4cde-8f01-23456789abcd");
+	assert_int_equal(obstacle(&here, false), IMPORT_FREE); /* equal paths are in nobody's way */
 }
 
 static void destroy_red(struct keystore *ks, const char *name)

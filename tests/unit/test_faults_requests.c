@@ -2,6 +2,8 @@
 /* Whichever call fails, a request to destroy waits or does not, and what two administrators agreed on is done or is not. */
 #include "sweep.h"
 
+#include "../fuzz/lab.h"
+
 #include <string.h>
 
 #include "pending.h"
@@ -17,7 +19,7 @@ static void one_hour(void)
 }
 
 ORDER(destroy_red, PROTO_LEVEL_DESTROY, "red")
-ORDER(destroy_volume, PROTO_VOLUME_DESTROY, "/red.img")
+ORDER(destroy_volume, PROTO_VOLUME_DESTROY, lab_get()->volume)
 ORDER(list, PROTO_REQUEST_LIST, "")
 ORDER(status, PROTO_STATUS, "")
 

@@ -11,7 +11,7 @@
 #include "zeroize_offline.h"
 
 ORDER(destroy_red, PROTO_LEVEL_DESTROY, "red")
-ORDER(destroy_volume, PROTO_VOLUME_DESTROY, "/red.img")
+ORDER(destroy_volume, PROTO_VOLUME_DESTROY, lab_get()->volume)
 ORDER(zeroize, PROTO_ZEROIZE, "")
 
 static void begin(void)

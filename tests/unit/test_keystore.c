@@ -103,7 +103,7 @@ static void everything_comes_back_after_a_restart(void **state)
 	reopen();
 	volume = keystore_volume(&ks, uuid);
 	assert_non_null(volume);
-	assert_ptr_equal(keystore_volume(&ks, "/srv/a"), volume);
+	assert_ptr_equal(keystore_volume_at(&ks, "/srv/a", 0), volume);
 	assert_int_equal(keystore_volume_state(volume), KEY_ACTIVE);
 	assert_int_equal(volume->size_bytes, 1024 * 1024);
 	assert_int_equal(volume->sector_bytes, 4096);
@@ -137,7 +137,7 @@ static void a_larger_volume_has_its_key_and_comes_back(void **state)
 	assert_int_equal(keystore_volume_resize(&ks, volume, 4 * 1024 * 1024), 0);
 	assert_int_equal(volume->size_bytes, 4 * 1024 * 1024);
 	reopen();
-	volume = keystore_volume(&ks, "/srv/a");
+	volume = keystore_volume_at(&ks, "/srv/a", 0);
 	assert_int_equal(volume->size_bytes, 4 * 1024 * 1024);
 	uint8_t *after = key_of(volume);
 	assert_non_null(after);
@@ -195,8 +195,46 @@ static void a_size_that_could_not_be_written_costs_no_key(void **state)
 		uint64_t said = volume->size_bytes;
 		assert_true(said == size_bytes || (rc && said < size_bytes));
 		reopen();
-		volume = keystore_volume(&ks, "/srv/a");
+		volume = keystore_volume_at(&ks, "/srv/a", 0);
 		assert_int_equal(volume->size_bytes, said);
+	}
+}
+
+/* A path is a hint: several volumes may have one, and a volume may get another. */
+static void a_path_is_no_identity(void **state)
+{
+	(void)state;
+	struct level *level = add_level("secret");
+	struct volume *first = add_volume(level, "/srv/a"), *second = add_volume(level, "/srv/a");
+	char uuid[PROTO_UUID_BYTES];
+
+	memcpy(uuid, second->uuid, sizeof(uuid));
+	assert_ptr_equal(keystore_volume_at(&ks, "/srv/a", 0), first);
+	assert_ptr_equal(keystore_volume_at(&ks, "/srv/a", 1), second);
+	assert_null(keystore_volume_at(&ks, "/srv/a", 2));
+	assert_null(keystore_volume(&ks, "/srv/a"));
+	assert_int_equal(keystore_volume_relocate(&ks, second, "/srv/b"), 0);
+	reopen();
+	second = keystore_volume(&ks, uuid);
+	assert_string_equal(second->path, "/srv/b");
+	uint8_t *key = key_of(second); /* what the index says is what the file says */
+	assert_non_null(key);
+	secret_free(key);
+}
+
+static void a_path_that_could_not_be_written_costs_no_key(void **state)
+{
+	(void)state;
+	struct volume *volume = add_volume(add_level("secret"), "/srv/a");
+
+	for (int i = 0; i < 2; i++) {
+		syncs_left = i;
+		(void)!keystore_volume_relocate(
+			&ks, volume, i ? "/srv/b" : "/srv/longer/than/before");
+		syncs_left = -1;
+		uint8_t *key = key_of(volume);
+		assert_non_null(key);
+		secret_free(key);
 	}
 }
 
@@ -241,20 +279,12 @@ static void suspension_outlasts_a_restart(void **state)
 	assert_int_equal(keystore_level(&ks, "secret")->state, KEY_ACTIVE);
 }
 
-static void a_name_or_path_is_used_once(void **state)
+static void a_name_is_used_once(void **state)
 {
 	(void)state;
-	struct level *level = add_level("secret"), *again;
-	(void)add_volume(level, "/srv/a");
-	const struct volume_spec spec = {"/srv/a", cipher_default(), 512, 512};
-	struct volume_draft draft;
-	struct volume *volume;
-
+	struct level *again;
+	(void)add_level("secret");
 	assert_int_equal(keystore_level_create(&ks, "secret", &again), -EEXIST);
-	assert_int_equal(keystore_volume_prepare(&ks, level, &spec, &draft), 0);
-	assert_int_equal(keystore_volume_commit(&ks, &draft, &volume), -EEXIST);
-	keystore_volume_discard(&draft);
-	assert_int_equal(level->volume_count, 1);
 }
 
 static void a_draft_that_is_not_committed_leaves_nothing(void **state)
@@ -267,7 +297,7 @@ static void a_draft_that_is_not_committed_leaves_nothing(void **state)
 	assert_int_equal(keystore_volume_prepare(&ks, level, &spec, &draft), 0);
 	keystore_volume_discard(&draft);
 	reopen();
-	assert_null(keystore_volume(&ks, "/srv/a"));
+	assert_null(keystore_volume_at(&ks, "/srv/a", 0));
 }
 
 static void a_level_that_was_suspended_meanwhile_takes_no_volume(void **state)
@@ -319,10 +349,10 @@ static void a_flipped_bit_anywhere_damages_that_volume_alone(void **state)
 
 	flip(path, (size_t)st.st_size / 2);
 	reopen();
-	assert_int_equal(keystore_volume(&ks, "/srv/b")->state, KEY_ACTIVE);
+	assert_int_equal(keystore_volume_at(&ks, "/srv/b", 0)->state, KEY_ACTIVE);
 	assert_int_equal(keystore_level(&ks, "secret")->state, KEY_ACTIVE);
 	assert_int_equal(keystore_level(&ks, "secret")->volume_count, 2);
-	assert_null(keystore_volume(&ks, "/srv/a")); /* even its path is not believed */
+	assert_null(keystore_volume_at(&ks, "/srv/a", 0)); /* even its path is not believed */
 }
 
 static void a_file_cut_short_or_longer_is_damaged(void **state)
@@ -396,7 +426,7 @@ static void a_damaged_level_key_leaves_other_levels_alone(void **state)
 	reopen();
 	assert_int_equal(keystore_level(&ks, "secret")->state, KEY_DAMAGED);
 	assert_int_equal(keystore_level(&ks, "open")->state, KEY_ACTIVE);
-	assert_int_equal(keystore_volume_state(keystore_volume(&ks, "/srv/b")), KEY_ACTIVE);
+	assert_int_equal(keystore_volume_state(keystore_volume_at(&ks, "/srv/b", 0)), KEY_ACTIVE);
 }
 
 static void a_key_file_is_no_tombstone(void **state)
@@ -487,7 +517,7 @@ static void destroying_one_volume_leaves_its_level_alive(void **state)
 
 	reopen();
 	assert_int_equal(keystore_volume_state(keystore_volume(&ks, uuid)), KEY_DESTROYED);
-	uint8_t *key = key_of(keystore_volume(&ks, "/srv/b"));
+	uint8_t *key = key_of(keystore_volume_at(&ks, "/srv/b", 0));
 	assert_non_null(key);
 	secret_free(key);
 }
@@ -593,9 +623,11 @@ int main(void)
 		STORE_TEST(a_size_that_nobody_serves_can_be_taken_back),
 		STORE_TEST(a_size_that_could_not_be_written_costs_no_key),
 		STORE_TEST(a_damaged_volume_does_not_grow),
+		STORE_TEST(a_path_is_no_identity),
+		STORE_TEST(a_path_that_could_not_be_written_costs_no_key),
 		STORE_TEST(no_file_of_the_store_holds_a_key_in_the_clear),
 		STORE_TEST(suspension_outlasts_a_restart),
-		STORE_TEST(a_name_or_path_is_used_once),
+		STORE_TEST(a_name_is_used_once),
 		STORE_TEST(a_draft_that_is_not_committed_leaves_nothing),
 		STORE_TEST(a_level_that_was_suspended_meanwhile_takes_no_volume),
 		STORE_TEST(a_flipped_bit_anywhere_damages_that_volume_alone),

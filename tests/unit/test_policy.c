@@ -74,6 +74,7 @@ static void each_role_may_do_what_it_is_for_and_nothing_else(void **state)
 		{PROTO_LEDGER, true, false, true},
 		{PROTO_VOUCH, true, false, false},
 		{PROTO_VOLUME_RESIZE, true, true, false},
+		{PROTO_VOLUME_RELOCATE, true, true, false},
 	};
 	size_t requests = 0;
 

@@ -113,6 +113,8 @@ static const struct row layout[] = {
 	ROW(VOLUME_RESIZE, 16, 8, "u64", volume_resize, size_bytes),
 	ROW(VOLUME_RESIZE, 24, 4, "u32", volume_resize, commit),
 	ROW(VOLUME_RESIZE, 28, 4096, "string", volume_resize, id),
+	ROW(VOLUME_RELOCATE, 16, 40, "string", volume_relocate, uuid),
+	ROW(VOLUME_RELOCATE, 56, 4096, "string", volume_relocate, path),
 	ROW(REPLY, 16, 4, "u32", reply, status),
 	ROW(REPLY, 20, 512, "string", reply, message),
 	ROW(TEXT, 16, 4, "u32", text, len),
@@ -131,7 +133,7 @@ static const struct row layout[] = {
 	ROW(UPLOAD, 28, 4, "u32", upload, at),
 };
 
-enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 57, TYPE_MAX = 100 };
+enum { ROWS = sizeof(layout) / sizeof(layout[0]), TYPES = 58, TYPE_MAX = 100 };
 
 static uint8_t wire[PROTO_WIRE_BYTES_MAX + 1];
 
