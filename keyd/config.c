@@ -168,10 +168,14 @@ static int yes_or_no(struct parse *p, const char *name, const char *value)
 
 static int set_emergency(struct parse *p, const char *value)
 {
-	int yes = yes_or_no(p, "emergency", value);
+	p->config->emergency = yes_or_no(p, "emergency", value);
+	return p->config->emergency >= 0;
+}
 
-	p->config->emergency = yes > 0;
-	return yes >= 0;
+static int set_custody_approval(struct parse *p, const char *value)
+{
+	p->config->policy.custody_approval = yes_or_no(p, "custody-approval", value);
+	return p->config->policy.custody_approval >= 0;
 }
 
 static int set_kill_unresponsive(struct parse *p, const char *value)
@@ -248,6 +252,7 @@ static const struct {
 	{"keyd", "sandbox-paths", set_sandbox_paths},
 	{"keyd", "approval-timeout", set_approval_timeout},
 	{"keyd", "emergency", set_emergency},
+	{"keyd", "custody-approval", set_custody_approval},
 	{"keyd", "kill-unresponsive", set_kill_unresponsive},
 	{"custody", "tpm2-tcti", set_tpm2_tcti},
 	{"custody", "tpm2-nv-index", set_tpm2_nv_index},
@@ -303,15 +308,73 @@ static int set_fetch(struct parse *p, const char *level, const char *value)
 	return list ? add_principals(p, list, value) : fail(p, "too many levels");
 }
 
-static int set_approval(struct parse *p, const char *level, const char *value)
+/* The set that is not yet said, or NULL after the error was told. */
+static int *unsaid_approval(struct parse *p, const char *level)
 {
 	struct destroy_rules *rules = policy_rules_of(&p->config->policy, level);
-	if (!rules)
-		return fail(p, "too many levels");
-	if (rules->approval >= 0)
-		return fail(p, "'destroy-approval' is given twice");
-	rules->approval = yes_or_no(p, "destroy-approval", value);
-	return rules->approval >= 0;
+
+	if (rules && rules->approval < 0)
+		return &rules->approval;
+	fail(p, "%s",
+		rules ? "'approval' or 'destroy-approval' is given twice" : "too many levels");
+	return NULL;
+}
+
+/* The older and shorter form: approval for everything or for nothing. */
+static int set_destroy_approval(struct parse *p, const char *level, const char *value)
+{
+	int *approval = unsaid_approval(p, level);
+	int yes = approval ? yes_or_no(p, "destroy-approval", value) : -1;
+
+	if (yes >= 0)
+		*approval = yes ? APPROVAL_ALL : 0;
+	return yes >= 0;
+}
+
+/* The bits of a word, or -EINVAL. */
+static int approval_word(const char *word, size_t len)
+{
+	static const struct {
+		const char *name;
+		int bits;
+	} words[] = {
+		{"all", APPROVAL_ALL},
+		{"none", 0},
+		{"destroy", APPROVAL_DESTROY},
+		{"export", APPROVAL_EXPORT},
+		{"volume-key", APPROVAL_VOLUME_KEY},
+		{"import-force", APPROVAL_IMPORT_FORCE},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strlen(words[i].name) == len && !strncmp(word, words[i].name, len))
+			return words[i].bits;
+	}
+	return -EINVAL;
+}
+
+static int set_approval(struct parse *p, const char *level, const char *value)
+{
+	static const char between[] = ", \t";
+	int *approval = unsaid_approval(p, level), all = -1;
+
+	if (!approval)
+		return 0;
+	for (const char *at = value + strspn(value, between); *at; at += strspn(at, between)) {
+		size_t len = strcspn(at, between);
+		int bits = approval_word(at, len);
+		if (bits < 0)
+			return fail(p,
+				"approval '%s' is not all, none, or some of destroy, export, "
+				"volume-key, import-force",
+				value);
+		all = (all < 0 ? 0 : all) | bits;
+		at += len;
+	}
+	if (all < 0)
+		return fail(p, "approval is empty: say none");
+	*approval = all;
+	return 1;
 }
 
 static int set_delay(struct parse *p, const char *level, const char *value)
@@ -353,7 +416,8 @@ static const struct {
 } level_keys[] = {
 	{"fetch", set_fetch},
 	{"label", set_label},
-	{"destroy-approval", set_approval},
+	{"approval", set_approval},
+	{"destroy-approval", set_destroy_approval},
 	{"destroy-delay", set_delay},
 	{"sanitize", set_sanitize},
 };
@@ -480,7 +544,7 @@ int config_init(struct config *config, uid_t self)
 		.revoke_timeout_s = CONFIG_REVOKE_TIMEOUT_S,
 		.sandbox = SANDBOX_YES,
 		.approval_timeout_s = CONFIG_APPROVAL_TIMEOUT_S,
-		.emergency = true,
+		.emergency = -1,
 	};
 	policy_set_default(&config->policy, self);
 	int rc = config_set(&config->state, CONFIG_DEFAULT_STATE);
@@ -525,6 +589,17 @@ int config_read(struct config *config, const char *file, char error[CONFIG_ERROR
 int config_read_past_errors(struct config *config, const char *file, char error[CONFIG_ERROR_BYTES])
 {
 	return read_file(config, file, true, error);
+}
+
+bool config_allows_emergency(const struct config *config, const char *level)
+{
+	const struct policy *policy = &config->policy;
+
+	if (config->emergency >= 0)
+		return config->emergency > 0;
+	if (!level)
+		return !policy_has_approval(policy, APPROVAL_DESTROY);
+	return !(policy_destroy_rules(policy, level).approval & APPROVAL_DESTROY);
 }
 
 void config_clear(struct config *config)

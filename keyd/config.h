@@ -47,8 +47,8 @@ struct config {
 	char *sandbox_paths
 		[CONFIG_SANDBOX_PATHS_MAX]; /* each owned: may be read and written, too */
 	size_t sandbox_path_count;
-	int approval_timeout_s; /* from asking to destroy until the second administrator agrees */
-	bool emergency;         /* one may destroy at once, without approval and delay */
+	int approval_timeout_s; /* from asking until the second administrator agrees, and from then until it is done */
+	int emergency; /* 1: one may destroy at once, without approval and delay; 0; -1: not said */
 	bool kill_unresponsive; /* a tgtd that does not answer a destruction */
 	struct policy policy;
 	struct custody_config custody;
@@ -71,6 +71,12 @@ int config_read(struct config *config, const char *file, char error[CONFIG_ERROR
  */
 int config_read_past_errors(struct config *config, const char *file, char error[CONFIG_ERROR_BYTES])
 	__attribute__((warn_unused_result));
+
+/*
+ * Whether one security administrator may leave out approval and delay for level, or for everything (NULL). Unless
+ * the file says, not where destroying needs approval.
+ */
+bool config_allows_emergency(const struct config *config, const char *level);
 
 /* Replaces an owned string. 0 or -ENOMEM. */
 int config_set(char **field, const char *value) __attribute__((warn_unused_result));

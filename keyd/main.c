@@ -204,6 +204,11 @@ static int run(struct keyd *keyd)
 	if (rc)
 		return rc;
 	policy_check_labels(&keyd->config.policy);
+	policy_check_approval(&keyd->config.policy);
+	if (keyd->config.emergency > 0 &&
+		policy_has_approval(&keyd->config.policy, APPROVAL_DESTROY))
+		log_warning("emergency = yes: one security administrator alone can destroy what "
+			    "otherwise needs approval");
 	rc = keystore_open(&keyd->store, keyd->config.state, &keyd->config.custody);
 	if (rc)
 		goto out_io;

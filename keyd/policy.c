@@ -70,7 +70,7 @@ void policy_set_default(struct policy *policy, uid_t self)
 {
 	struct principal_list both = {.items = {{false, 0}, {false, self}}, .count = 2};
 
-	*policy = (struct policy){.fetch = both, .rules = rules_unsaid};
+	*policy = (struct policy){.fetch = both, .rules = rules_unsaid, .custody_approval = -1};
 	for (size_t i = 0; i < ROLE_COUNT; i++)
 		policy->roles[i] = both;
 }
@@ -218,12 +218,48 @@ struct destroy_rules policy_destroy_rules(const struct policy *policy, const cha
 	struct destroy_rules rules = own ? own->rules : rules_unsaid;
 
 	if (rules.approval < 0)
-		rules.approval = policy->rules.approval > 0;
+		rules.approval = policy->rules.approval > 0 ? policy->rules.approval : 0;
 	if (rules.delay_s < 0)
 		rules.delay_s = policy->rules.delay_s > 0 ? policy->rules.delay_s : 0;
 	if (rules.sanitize < 0)
 		rules.sanitize = policy->rules.sanitize > 0;
 	return rules;
+}
+
+bool policy_has_approval(const struct policy *policy, unsigned which)
+{
+	int approval = policy->rules.approval;
+
+	for (size_t i = 0; i <= policy->level_count; i++) {
+		if (approval > 0 && ((unsigned)approval & which))
+			return true;
+		if (i < policy->level_count)
+			approval = policy->levels[i].rules.approval;
+	}
+	return false;
+}
+
+bool policy_custody_needs_approval(const struct policy *policy)
+{
+	return policy->custody_approval >= 0 ? policy->custody_approval > 0
+					     : policy_has_approval(policy, APPROVAL_ALL);
+}
+
+static void check_approval(const struct policy *policy, const char *level)
+{
+	const struct destroy_rules rules = policy_destroy_rules(policy, level);
+
+	if (rules.sanitize && (rules.approval & APPROVAL_DESTROY))
+		log_warning("%s%s: initiators may destroy keys by SANITIZE without the approval "
+			    "that administrators need",
+			level[0] ? "level " : "levels without a section", level);
+}
+
+void policy_check_approval(const struct policy *policy)
+{
+	check_approval(policy, "");
+	for (size_t i = 0; i < policy->level_count; i++)
+		check_approval(policy, policy->levels[i].level);
 }
 
 static bool list_has(const struct principal_list *list, const struct peer *peer)
@@ -312,5 +348,5 @@ void policy_clear(struct policy *policy)
 		free(policy->levels[i].label);
 	free(policy->levels);
 	free(policy->label);
-	*policy = (struct policy){.rules = rules_unsaid};
+	*policy = (struct policy){.rules = rules_unsaid, .custody_approval = -1};
 }

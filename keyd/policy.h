@@ -36,9 +36,18 @@ struct principal_list {
 
 enum { DESTROY_DELAY_S_MAX = 30 * 24 * 3600 };
 
+/* What a second security administrator may have to agree to: everything that takes keys away, or out of the store. */
+enum approval {
+	APPROVAL_DESTROY = 1 << 0, /* a level, or a volume of it */
+	APPROVAL_EXPORT = 1 << 1,
+	APPROVAL_VOLUME_KEY = 1 << 2,
+	APPROVAL_IMPORT_FORCE = 1 << 3, /* a destroyed level comes back */
+	APPROVAL_ALL = (1 << 4) - 1,
+};
+
 /* What stands between asking to destroy and destroying, and whether initiators may. */
 struct destroy_rules {
-	int approval; /* 1: a second security administrator has to agree; 0; -1: not said */
+	int approval; /* set of enum approval; -1: not said */
 	int delay_s;  /* from then on; -1: not said */
 	int sanitize; /* 1: an initiator's SANITIZE replaces a volume's key; 0; -1: not said */
 };
@@ -55,6 +64,7 @@ struct policy {
 	struct principal_list fetch; /* for levels without a row in levels */
 	char *label; /* owned; this and the next: for what a level's row does not say */
 	struct destroy_rules rules;
+	int custody_approval;        /* 1: changing the custody needs approval; 0; -1: not said */
 	struct level_policy *levels; /* owned */
 	size_t level_count;
 };
@@ -80,6 +90,15 @@ struct destroy_rules *policy_rules_of(struct policy *policy, const char *level);
 
 /* What holds for destroying level or a volume of it; nothing is left unsaid. */
 struct destroy_rules policy_destroy_rules(const struct policy *policy, const char *level);
+
+/* True when one of these (set of enum approval) needs approval for some level. */
+bool policy_has_approval(const struct policy *policy, unsigned which);
+
+/* Unless keyd.conf says otherwise, changing the custody needs approval as soon as anything else does. */
+bool policy_custody_needs_approval(const struct policy *policy);
+
+/* Warns of levels whose volumes initiators may SANITIZE without the approval that destroying them needs. */
+void policy_check_approval(const struct policy *policy);
 
 /* The roles of peer, as a set of enum role. uid 0 has ROLE_ROOT in addition to what the lists say. */
 unsigned policy_roles(const struct policy *policy, const struct peer *peer);

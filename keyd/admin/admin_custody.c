@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "destroy.h"
 #include "inventory.h"
+#include "jsonhelp.h"
 #include "log.h"
 #include "pending.h"
 #include "rewrap.h"
@@ -289,13 +290,31 @@ static const struct custody *find_new_custody(struct request *r)
 	return to;
 }
 
+/* The passphrase itself is nobody's business: whoever approves agrees to one that only the requester knows. */
+static bool change_is_approved(struct request *r, const struct custody *to)
+{
+	const char *from = r->keyd->store.custody->name;
+	bool passphrase = r->passphrase->len_bytes > 0;
+
+	if (!policy_custody_needs_approval(&r->keyd->config.policy))
+		return true;
+	struct json_object *json = json_object_new_object();
+	bool ok = json_add_string(json, "from", from) && json_add_string(json, "to", to->name) &&
+		  json_add_bool(json, "passphrase", passphrase);
+	const struct approval_needed needed = {PENDING_CUSTODY_CHANGE, NULL, ok ? json : NULL};
+	if (!ok)
+		json_object_put(json);
+	return request_is_approved(r, &needed, "change the custody from %s to %s%s", from, to->name,
+		passphrase ? " with a passphrase or PIN that only the requester gives" : "");
+}
+
 void request_custody_change(struct request *r)
 {
 	struct audience audience = {.r = r};
 	char detail[2 * PROTO_CUSTODY_BYTES + 8];
 
 	const struct custody *to = find_new_custody(r);
-	if (!to)
+	if (!to || !change_is_approved(r, to))
 		return;
 	(void)snprintf(detail, sizeof(detail), "%s to %s", r->keyd->store.custody->name, to->name);
 	if (!request_audit_before(r, "custody-change", NULL, NULL, detail))

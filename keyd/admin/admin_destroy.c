@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* Admin requests that destroy: at once, after approval and delay, in an emergency, everything. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "admin_requests.h"
 #include "clock.h"
-#include "pending.h"
+#include "jsonhelp.h"
 #include "text.h"
 #include "zeroize.h"
 
@@ -13,10 +14,15 @@
 static void answer_waiting(struct request *r, const struct pending *p, const char *what)
 {
 	const char *kind = p->scope.volume ? "volume" : "level";
-	char until[TEXT_TIME_BYTES];
+	char until[TEXT_TIME_BYTES], text[PENDING_WHAT_BYTES];
 
 	text_time(until, pending_until(p));
-	if (pending_needs_approval(p))
+	if (p->operation != PENDING_DESTROY)
+		request_answer(r, PROTO_OK, pending_json(p),
+			"request %s is approved: uid %u may now %s, once, until %s, by giving the "
+			"same command again",
+			p->id, (unsigned)p->requester.uid, pending_what(p, text), until);
+	else if (pending_needs_approval(p))
 		request_answer(r, PROTO_OK, pending_json(p),
 			"to destroy %s %s is %s as %s: it needs the approval of another security "
 			"administrator until %s: keyadm approve %s",
@@ -41,6 +47,66 @@ static void ask(struct request *r, const struct scope *scope, const struct destr
 		request_answer(r, status, NULL, "%s", message);
 }
 
+static struct json_object *parameters_of(const struct approval_needed *needed, const char *what)
+{
+	struct json_object *json = needed->parameters;
+
+	bool ok = (!needed->level || json_add_string(json, "level", needed->level)) &&
+		  json_add_string(json, "what", what);
+	return ok ? json : NULL;
+}
+
+bool request_is_approved(
+	struct request *r, const struct approval_needed *needed, const char *fmt, ...)
+{
+	char message[PROTO_MESSAGE_BYTES] = "", what[PENDING_WHAT_BYTES], until[TEXT_TIME_BYTES];
+	const struct pending *waits = NULL;
+	enum proto_status status = PROTO_FAILED;
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	struct json_object *parameters = parameters_of(needed, what);
+	if (parameters)
+		status = pending_use(r->keyd,
+			&(struct pending_wish){.operation = needed->operation,
+				.parameters = parameters,
+				.by = &r->admin->session.peer},
+			&waits, message);
+	else
+		(void)snprintf(message, sizeof(message), "nothing was done: out of memory");
+	if (status == PROTO_UNAPPROVED) {
+		text_time(until, pending_until(waits));
+		request_answer(r, status, pending_json(waits),
+			"request %s to %s: needs the approval of another security administrator "
+			"until %s (keyadm approve %s); then give the same command again",
+			waits->id, what, until, waits->id);
+	} else if (status != PROTO_OK) {
+		request_answer(r, status, NULL, "%s", message);
+	}
+	json_object_put(needed->parameters);
+	return status == PROTO_OK;
+}
+
+/* False when keyd.conf forbids it for level, or for everything (NULL); then it has been recorded and answered. */
+static bool may_hurry(struct request *r, const char *level)
+{
+	if (config_allows_emergency(&r->keyd->config, level))
+		return true;
+	keyd_audit_refusal(r->keyd, &(struct audit_event){.event = "admin-request",
+					    .by = &r->admin->session.peer,
+					    .level = level,
+					    .detail = proto_type_name(r->msg.type),
+					    .result = "denied"});
+	request_answer(r, PROTO_DENIED, NULL,
+		"nothing was destroyed: keyd.conf(5) says %s, so ask for it with "
+		"keyadm level destroy",
+		r->keyd->config.emergency == 0 ? "emergency = no"
+					       : "approval, and not emergency = yes");
+	return false;
+}
+
 void request_destroy(struct request *r, const struct scope *scope)
 {
 	struct destroy_rules rules =
@@ -49,8 +115,11 @@ void request_destroy(struct request *r, const struct scope *scope)
 	bool emergency = r->msg.type == PROTO_DESTROY_EMERGENCY;
 	char message[PROTO_MESSAGE_BYTES];
 
+	if (emergency && !may_hurry(r, scope->level->name))
+		return;
 	/* One that is half done was decided when it began. */
-	if (!emergency && state != KEY_DESTROYING && (rules.approval || rules.delay_s)) {
+	if (!emergency && state != KEY_DESTROYING &&
+		((rules.approval & APPROVAL_DESTROY) || rules.delay_s)) {
 		ask(r, scope, &rules);
 		return;
 	}
@@ -66,27 +135,10 @@ void request_destroy(struct request *r, const struct scope *scope)
 		request_answer(r, status, NULL, "%s", message);
 }
 
-/* False when keyd.conf forbids it; then it has been recorded and answered. */
-static bool may_hurry(struct request *r)
-{
-	if (r->keyd->config.emergency)
-		return true;
-	keyd_audit_refusal(r->keyd, &(struct audit_event){.event = "admin-request",
-					    .by = &r->admin->session.peer,
-					    .detail = proto_type_name(r->msg.type),
-					    .result = "denied"});
-	request_answer(r, PROTO_DENIED, NULL,
-		"nothing was destroyed: keyd.conf(5) says emergency = no, so ask for it with "
-		"keyadm level destroy");
-	return false;
-}
-
 void request_emergency(struct request *r)
 {
 	const struct proto_emergency wanted = r->msg.emergency;
 
-	if (!may_hurry(r))
-		return;
 	if (!wanted.level[0] == !wanted.id[0]) {
 		request_answer(r, PROTO_INVALID, NULL, "a level or a volume, not both");
 		return;
@@ -156,7 +208,7 @@ void request_zeroize(struct request *r)
 	char message[PROTO_MESSAGE_BYTES];
 
 	/* Root could run keyd --zeroize instead: the button must not depend on what keyd.conf says. */
-	if (!(r->admin->roles & ROLE_ROOT) && !may_hurry(r))
+	if (!(r->admin->roles & ROLE_ROOT) && !may_hurry(r, NULL))
 		return;
 	enum proto_status status = zeroize_start(r->keyd, r->admin, r->msg.serial, message);
 	if (status != PROTO_OK)

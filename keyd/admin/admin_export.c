@@ -350,13 +350,53 @@ static void release(struct request *r, const struct outgoing *out)
 		(void)close(fd);
 }
 
+static bool needs_approval(const struct request *r, const struct outgoing *out)
+{
+	const struct policy *policy = &r->keyd->config.policy;
+
+	for (size_t i = 0; i < out->count; i++) {
+		if (policy_destroy_rules(policy, out->levels[i]->name).approval & APPROVAL_EXPORT)
+			return true;
+	}
+	return false;
+}
+
+/* Bound to the levels' keys, so that a level made since is not among them, and to each certificate. */
+static bool export_is_approved(struct request *r, const struct outgoing *out)
+{
+	const char *level = out->count == 1 ? out->levels[0]->name : NULL;
+
+	if (!needs_approval(r, out))
+		return true;
+	struct json_object *json = json_object_new_object(), *levels = json_object_new_array();
+	bool ok = levels != NULL;
+	for (size_t i = 0; ok && i < out->count; i++) {
+		struct json_object *one = json_object_new_object();
+		ok = json_add_string(one, "name", out->levels[i]->name) &&
+		     json_add_string(one, "fingerprint", out->levels[i]->fingerprint);
+		ok = json_append(levels, one) && ok;
+	}
+	ok = json_add(json, "levels", levels) && ok;
+	ok = ok && json_add_string(json, "to", out->to) &&
+	     json_add(json, "recipients", recipients_json(&out->recipients));
+	const struct approval_needed needed = {PENDING_EXPORT, level, ok ? json : NULL};
+	if (!ok)
+		json_object_put(json);
+	return request_is_approved(r, &needed, "export %s%s%s for %s",
+		level ? "level " : "every level", level ? level : "",
+		out->recipients.count ? "" : " to a file",
+		out->recipients.count ? "the holders of the certificates in it"
+				      : "whoever knows the passphrase that the requester gives");
+}
+
 void request_export(struct request *r)
 {
 	const struct level *bad = NULL;
 	const struct volume *bad_volume = NULL;
 	struct outgoing out = {.count = 0};
 
-	if (request_store_is_open(r) && choose_levels(r, &out) && choose_recipients(r, &out)) {
+	if (request_store_is_open(r) && choose_levels(r, &out) && choose_recipients(r, &out) &&
+		export_is_approved(r, &out)) {
 		int rc = pack(r, &out, &bad, &bad_volume);
 		if (!rc)
 			rc = seal(r, &out);

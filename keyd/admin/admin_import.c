@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/sha.h>
+
 #include "admin_requests.h"
 #include "consumer.h"
 #include "envelope.h"
@@ -19,8 +21,9 @@
 struct incoming {
 	struct package_head head;
 	struct package_reader reader; /* after the head */
-	uint8_t *opened;              /* owned, secret memory; NULL: the upload was open already */
-	struct json_object *done;     /* owned: the levels that are in; NULL: no memory to tell */
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	uint8_t *opened;          /* owned, secret memory; NULL: the upload was open already */
+	struct json_object *done; /* owned: the levels that are in; NULL: no memory to tell */
 	size_t done_count;
 };
 
@@ -77,6 +80,8 @@ static int open_package(const struct request *r, struct incoming *in)
 		plain = in->opened;
 	}
 	int rc = package_check(plain, plain_bytes);
+	if (!rc && !SHA256(plain, plain_bytes, in->digest))
+		rc = -EIO;
 	return rc ? rc : package_open(&in->reader, plain, plain_bytes, &in->head);
 }
 
@@ -275,6 +280,57 @@ static void answer_done(struct request *r, struct incoming *in)
 		in->done_count == 1 ? " is" : "s are", in->head.id);
 }
 
+/* The names of the wanted levels that come back from a destruction and need approval for that; NULL: out of memory. */
+static struct json_object *levels_to_approve(struct request *r, const struct incoming *in)
+{
+	const struct keyd *keyd = r->keyd;
+	struct json_object *names = json_object_new_array();
+	struct package_reader reader = in->reader;
+	struct package_level from;
+	bool ok = names != NULL;
+
+	while (ok && !package_next_level(&reader, &from)) {
+		if (is_wanted(r, &from) && keystore_level(&keyd->store, from.name) &&
+			(policy_destroy_rules(&keyd->config.policy, from.name).approval &
+				APPROVAL_IMPORT_FORCE))
+			ok = json_append(names, json_object_new_string(from.name));
+	}
+	if (ok)
+		return names;
+	json_object_put(names);
+	return NULL;
+}
+
+/* Bound to every byte of the levels' keys, whoever sealed them for the way. */
+static bool import_is_approved(struct request *r, const struct incoming *in)
+{
+	struct json_object *names = levels_to_approve(r, in), *json = json_object_new_object();
+	size_t count = names ? json_object_array_length(names) : 1;
+	char level[PROTO_LEVEL_BYTES] = "", sha256[2 * SHA256_DIGEST_LENGTH + 1];
+
+	if (names && count == 1 &&
+		text_copy(level, sizeof(level),
+			json_object_get_string(json_object_array_get_idx(names, 0))))
+		level[0] = '\0';
+	if (!count) {
+		json_object_put(names);
+		json_object_put(json);
+		return true;
+	}
+	text_hex(in->digest, sizeof(in->digest), sha256);
+	bool ok = names && json_add_string(json, "export", in->head.id) &&
+		  json_add_string(json, "host", in->head.host) &&
+		  json_add_string(json, "only_level", r->msg.import.level) &&
+		  json_add_string(json, "package_sha256", sha256);
+	ok = json_add(json, "levels", names) && ok;
+	const struct approval_needed needed = {
+		PENDING_IMPORT_FORCE, level[0] ? level : NULL, ok ? json : NULL};
+	if (!ok)
+		json_object_put(json);
+	return request_is_approved(r, &needed, "bring back %s%s, destroyed here, from export %s",
+		level[0] ? "level " : "several levels", level, in->head.id);
+}
+
 void request_import(struct request *r)
 {
 	struct incoming in = {.done = NULL};
@@ -283,7 +339,8 @@ void request_import(struct request *r)
 		int rc = open_package(r, &in);
 		if (rc)
 			answer_unreadable(r, rc);
-		else if (check_levels(r, &in) && import_levels(r, &in))
+		else if (check_levels(r, &in) && import_is_approved(r, &in) &&
+			 import_levels(r, &in))
 			answer_done(r, &in);
 	}
 	json_object_put(in.done);

@@ -5,6 +5,7 @@
 
 #include "admin.h"
 #include "erasure.h"
+#include "pending.h"
 #include "precedence.h"
 
 struct request {
@@ -97,6 +98,21 @@ void request_zeroize(struct request *r);
 
 /* Destroys the scope, which is fit for it, or asks for that when the level's rules say so. */
 void request_destroy(struct request *r, const struct scope *scope);
+
+/* An operation that needs a second administrator's approval. */
+struct approval_needed {
+	enum pending_operation operation;
+	const char *level; /* NULL: several, or the store */
+	struct json_object *
+		parameters; /* taken over: what makes it this one and no other; NULL: out of memory */
+};
+
+/*
+ * True when a second administrator has approved exactly this for the requester: the approval is used up. False: it has
+ * been answered; it is requested now, or was, or that failed. The text tells people what it is to do: "export level X".
+ */
+bool request_is_approved(struct request *r, const struct approval_needed *needed, const char *fmt,
+	...) __attribute__((format(printf, 3, 4)));
 
 /* admin_export.c */
 void request_upload(struct request *r);

@@ -6,6 +6,7 @@
 
 #include "admin_requests.h"
 #include "inventory.h"
+#include "jsonhelp.h"
 #include "ledger.h"
 #include "secret.h"
 #include "text.h"
@@ -247,11 +248,27 @@ static int record_export(struct request *r, const struct volume *volume, char id
 						     .result = "ok"});
 }
 
+static bool key_is_approved(struct request *r, const struct volume *volume)
+{
+	const char *level = volume->level->name;
+
+	if (!(policy_destroy_rules(&r->keyd->config.policy, level).approval & APPROVAL_VOLUME_KEY))
+		return true;
+	struct json_object *json = json_object_new_object();
+	bool ok = json_add_string(json, "volume", volume->uuid) &&
+		  json_add_string(json, "fingerprint", volume->fingerprint);
+	const struct approval_needed needed = {PENDING_VOLUME_KEY, level, ok ? json : NULL};
+	if (!ok)
+		json_object_put(json);
+	return request_is_approved(
+		r, &needed, "read out the key of volume %s of level %s", volume->uuid, level);
+}
+
 void request_volume_key(struct request *r)
 {
 	char id[LEDGER_ID_BYTES] = "";
 	struct volume *volume = request_find_volume(r, r->msg.volume_id.id);
-	if (!volume || request_volume_is_unfit(r, volume))
+	if (!volume || request_volume_is_unfit(r, volume) || !key_is_approved(r, volume))
 		return;
 	if (!r->admin->session.page) {
 		request_answer(

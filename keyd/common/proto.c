@@ -246,6 +246,7 @@ static const char *const status_names[] = {
 	[PROTO_FAILED] = "failed",
 	[PROTO_UNPROVEN] = "unproven",
 	[PROTO_LOCKED] = "locked",
+	[PROTO_UNAPPROVED] = "unapproved",
 };
 
 static const struct message *find_message(uint16_t type)

@@ -124,6 +124,7 @@ enum proto_status {
 	PROTO_FAILED,        /* internal or I/O error */
 	PROTO_UNPROVEN,      /* destroyed in the store, but a consumer did not acknowledge */
 	PROTO_LOCKED,        /* the key store waits for its passphrase: keyadm unlock */
+	PROTO_UNAPPROVED,    /* nothing was done: it is requested, and waits for an approval */
 };
 
 enum proto_reason { /* of REVOKE and RESTORE */

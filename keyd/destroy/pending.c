@@ -5,8 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
+#include "durable.h"
+#include "jsonhelp.h"
+#include "keystore_private.h"
 #include "log.h"
 #include "precedence.h"
 #include "text.h"
@@ -28,20 +32,37 @@ bool pending_needs_approval(const struct pending *p)
 	return p->needs_approval && !p->terms.approved;
 }
 
-static int audit(struct keyd *keyd, const struct pending *p, const char *event,
+static const char *level_of(const struct pending *p)
+{
+	const char *level =
+		p->scope.level ? p->scope.level->name : json_string(p->parameters, "level");
+
+	return level[0] ? level : NULL;
+}
+
+/* what: "request", "approve", … */
+static int audit(struct keyd *keyd, const struct pending *p, const char *what,
 	const struct peer *by, const char *result)
 {
-	char detail[64];
+	char event[64], detail[128 + PENDING_WHAT_BYTES], text[PENDING_WHAT_BYTES];
+	const char *volume =
+		p->scope.volume ? p->scope.volume->uuid : json_string(p->parameters, "volume");
 
-	(void)snprintf(
+	(void)snprintf(event, sizeof(event), "%s-%s", pending_operation_name(p->operation), what);
+	int n = snprintf(
 		detail, sizeof(detail), "request %s of uid %u", p->id, (unsigned)p->requester.uid);
-	return audit_append(
-		&keyd->audit, &(struct audit_event){.event = event,
-				      .by = by,
-				      .level = p->scope.level->name,
-				      .volume = p->scope.volume ? p->scope.volume->uuid : NULL,
-				      .detail = detail,
-				      .result = result});
+	if (p->operation != PENDING_DESTROY)
+		n += snprintf(
+			detail + n, sizeof(detail) - (size_t)n, " to %s", pending_what(p, text));
+	if (p->operation != PENDING_DESTROY && p->terms.approved)
+		(void)snprintf(detail + n, sizeof(detail) - (size_t)n, ", approved by uid %u",
+			(unsigned)p->terms.approver);
+	return audit_append(&keyd->audit, &(struct audit_event){.event = event,
+						  .by = by,
+						  .level = level_of(p),
+						  .volume = volume[0] ? volume : NULL,
+						  .detail = detail,
+						  .result = result});
 }
 
 static int64_t left_s(const struct pending *p)
@@ -71,6 +92,13 @@ static void append(struct keyd *keyd, struct pending *p)
 	*link = p; /* the list owns it */
 }
 
+static void pending_free(struct pending *p)
+{
+	if (p)
+		json_object_put(p->parameters);
+	free(p);
+}
+
 static void drop(struct keyd *keyd, struct pending *p)
 {
 	struct pending **link = &keyd->pending;
@@ -79,7 +107,7 @@ static void drop(struct keyd *keyd, struct pending *p)
 		link = &(*link)->next;
 	if (*link)
 		*link = p->next;
-	free(p);
+	pending_free(p);
 }
 
 struct pending *pending_find(const struct keyd *keyd, const char *id)
@@ -95,7 +123,8 @@ static const struct pending *find_scope(const struct keyd *keyd, const struct sc
 {
 	const struct pending *p = keyd->pending;
 
-	while (p && (p->scope.level != scope->level || p->scope.volume != scope->volume))
+	while (p && (p->operation != PENDING_DESTROY || p->scope.level != scope->level ||
+			    p->scope.volume != scope->volume))
 		p = p->next;
 	return p;
 }
@@ -129,6 +158,25 @@ static int new_id(const struct keyd *keyd, char id[PROTO_REQUEST_ID_BYTES])
 	return 0;
 }
 
+static enum proto_status check_room(const struct keyd *keyd, char *message)
+{
+	if (pending_count(keyd) >= PENDING_MAX)
+		return refuse(message, PROTO_BUSY,
+			"too many requests are waiting: approve or cancel some first, see keyadm "
+			"requests");
+	return PROTO_OK;
+}
+
+/* The intent, or the wish to have none, is durable before the request goes. */
+static int remove_request(struct keyd *keyd, struct pending *p)
+{
+	int rc = pending_erase(keyd, p);
+
+	if (!rc)
+		drop(keyd, p);
+	return rc;
+}
+
 static enum proto_status check_ask(
 	const struct keyd *keyd, const struct scope *scope, char *message)
 {
@@ -139,11 +187,32 @@ static enum proto_status check_ask(
 			"that is requested already: see request %s in keyadm requests", same->id);
 		return PROTO_EXISTS;
 	}
-	if (pending_count(keyd) >= PENDING_MAX)
-		return refuse(message, PROTO_BUSY,
-			"too many requests are waiting: approve or cancel some first, see keyadm "
-			"requests");
-	return PROTO_OK;
+	return check_room(keyd, message);
+}
+
+/* Makes p, taken over, durable and part of the list: OK. */
+static enum proto_status make(
+	struct keyd *keyd, struct pending *p, const struct peer *by, char *message)
+{
+	p->requester = (struct peer){.pid = by->pid, .uid = by->uid, .pidfd = -1};
+	p->since = moment_now();
+	p->requested_at = p->since.wall_s;
+	p->wait_s = p->needs_approval ? keyd->config.approval_timeout_s : p->delay_s;
+	int rc = new_id(keyd, p->id);
+	if (!rc)
+		rc = audit(keyd, p, "request", by, "ok");
+	if (!rc)
+		rc = pending_save(keyd, p);
+	if (!rc) {
+		append(keyd, p);
+		return PROTO_OK;
+	}
+	if (p->id[0] && pending_erase(keyd, p))
+		log_warning("a restart may find request %s, which was refused", p->id);
+	pending_free(p);
+	(void)snprintf(message, PROTO_MESSAGE_BYTES,
+		"nothing was requested: it cannot be recorded: %s", strerror(-rc));
+	return PROTO_FAILED;
 }
 
 enum proto_status pending_ask(struct keyd *keyd, const struct scope *scope,
@@ -154,44 +223,94 @@ enum proto_status pending_ask(struct keyd *keyd, const struct scope *scope,
 	if (status != PROTO_OK)
 		return status;
 	struct pending *p = calloc(1, sizeof(*p));
-	if (!p || new_id(keyd, p->id)) {
-		free(p);
+	if (!p)
 		return refuse(message, PROTO_FAILED, "nothing was requested: out of memory");
-	}
 	p->scope = *scope;
-	p->requester = (struct peer){.pid = by->pid, .uid = by->uid, .pidfd = -1};
-	p->since = moment_now();
-	p->requested_at = p->since.wall_s;
-	p->needs_approval = rules->approval > 0;
+	p->needs_approval = (rules->approval & APPROVAL_DESTROY) != 0;
 	p->delay_s = rules->delay_s;
-	p->wait_s = p->needs_approval ? keyd->config.approval_timeout_s : p->delay_s;
-	int rc = audit(keyd, p, "destroy-request", by, "ok");
-	if (!rc)
-		rc = pending_save(keyd, p);
-	if (rc) {
-		if (erasure_remove_request(&keyd->store, scope))
-			log_warning("a restart may find request %s, which was refused", p->id);
-		free(p);
-		(void)snprintf(message, PROTO_MESSAGE_BYTES,
-			"nothing was requested: it cannot be recorded: %s", strerror(-rc));
-		return PROTO_FAILED;
+	status = make(keyd, p, by, message);
+	if (status == PROTO_OK)
+		*made = p;
+	return status;
+}
+
+/* ---- Other operations -------------------------------------------------------------------------- */
+
+/* The requester's own request for exactly this. */
+static struct pending *find_wish(struct keyd *keyd, const struct pending_wish *wish)
+{
+	struct pending *p = keyd->pending;
+
+	while (p && (p->operation != wish->operation || p->requester.uid != wish->by->uid ||
+			    left_s(p) <= 0 || !json_object_equal(p->parameters, wish->parameters)))
+		p = p->next;
+	return p;
+}
+
+static enum proto_status check_wish(
+	const struct keyd *keyd, const struct pending_wish *wish, char *message)
+{
+	size_t len_bytes = 0, own = 0;
+
+	if (!json_object_to_json_string_length(
+		    wish->parameters, JSON_C_TO_STRING_PLAIN, &len_bytes))
+		return refuse(message, PROTO_FAILED, "nothing was requested: out of memory");
+	if (len_bytes > PENDING_PARAMETERS_BYTES_MAX)
+		return refuse(message, PROTO_INVALID,
+			"nothing was requested: these are too many levels for one approval: ask "
+			"for them one by one");
+	for (const struct pending *p = keyd->pending; p; p = p->next)
+		own += p->operation != PENDING_DESTROY && p->requester.uid == wish->by->uid;
+	if (own >= PENDING_OF_REQUESTER_MAX)
+		return refuse(message, PROTO_BUSY,
+			"too many requests of yours are waiting: cancel some first, see keyadm "
+			"requests");
+	return check_room(keyd, message);
+}
+
+static enum proto_status request_wish(struct keyd *keyd, const struct pending_wish *wish,
+	const struct pending **waits, char *message)
+{
+	enum proto_status status = check_wish(keyd, wish, message);
+	if (status != PROTO_OK)
+		return status;
+	struct pending *p = calloc(1, sizeof(*p));
+	if (!p)
+		return refuse(message, PROTO_FAILED, "nothing was requested: out of memory");
+	p->operation = wish->operation;
+	p->parameters = json_object_get(wish->parameters);
+	p->needs_approval = true;
+	status = make(keyd, p, wish->by, message);
+	if (status != PROTO_OK)
+		return status;
+	*waits = p;
+	return PROTO_UNAPPROVED;
+}
+
+enum proto_status pending_use(struct keyd *keyd, const struct pending_wish *wish,
+	const struct pending **waits, char *message)
+{
+	struct pending *p = find_wish(keyd, wish);
+
+	if (!p)
+		return request_wish(keyd, wish, waits, message);
+	if (pending_needs_approval(p)) {
+		*waits = p;
+		return PROTO_UNAPPROVED;
 	}
-	append(keyd, p);
-	*made = p;
-	return PROTO_OK;
+	if (audit(keyd, p, "approval-used", wish->by, "ok"))
+		return refuse(
+			message, PROTO_FAILED, "nothing was done: the audit log cannot be written");
+	/* Before it is done: a crash costs an approval, and never gives one twice. */
+	int rc = remove_request(keyd, p);
+	if (!rc)
+		return PROTO_OK;
+	(void)snprintf(message, PROTO_MESSAGE_BYTES,
+		"nothing was done: the approval cannot be used up: %s", strerror(-rc));
+	return PROTO_FAILED;
 }
 
 /* ---- Ends of a request ------------------------------------------------------------------------- */
-
-/* The intent, or the wish to have none, is durable before the request goes. */
-static int remove_request(struct keyd *keyd, struct pending *p)
-{
-	int rc = erasure_remove_request(&keyd->store, &p->scope);
-
-	if (!rc)
-		drop(keyd, p);
-	return rc;
-}
 
 static enum proto_status carry_out(
 	struct keyd *keyd, struct pending *p, struct admin *admin, uint32_t serial, char *message)
@@ -251,17 +370,17 @@ enum proto_status pending_approve(struct keyd *keyd, struct pending *p, struct a
 	if (left_s(p) <= 0)
 		return refuse(message, PROTO_NOT_FOUND, "that request has expired: ask again");
 	if (by->uid == p->requester.uid) {
-		if (audit(keyd, p, "destroy-approve", by, "denied"))
+		if (audit(keyd, p, "approve", by, "denied"))
 			log_error("a refused approval is not in the audit log");
 		return refuse(message, PROTO_DENIED,
 			"who asked for it cannot approve it: another security administrator has "
 			"to");
 	}
-	if (audit(keyd, p, "destroy-approve", by, "ok"))
+	if (audit(keyd, p, "approve", by, "ok"))
 		return refuse(message, PROTO_FAILED,
 			"nothing was approved: the audit log cannot be written");
 	p->since = moment_now();
-	p->wait_s = p->delay_s;
+	p->wait_s = p->operation == PENDING_DESTROY ? p->delay_s : keyd->config.approval_timeout_s;
 	p->terms.approved = true;
 	p->terms.approver = by->uid;
 	p->terms.approved_at = p->since.wall_s;
@@ -274,14 +393,14 @@ enum proto_status pending_approve(struct keyd *keyd, struct pending *p, struct a
 			strerror(-rc));
 		return PROTO_FAILED;
 	}
-	*waits = p->delay_s > 0;
+	*waits = p->wait_s > 0;
 	return *waits ? PROTO_OK : carry_out_approved(keyd, p, admin, serial, message);
 }
 
 enum proto_status pending_cancel(
 	struct keyd *keyd, struct pending *p, const struct peer *by, char *message)
 {
-	if (audit(keyd, p, "destroy-cancel", by, "ok"))
+	if (audit(keyd, p, "cancel", by, "ok"))
 		return refuse(message, PROTO_FAILED,
 			"nothing was cancelled: the audit log cannot be written");
 	int rc = remove_request(keyd, p);
@@ -295,7 +414,9 @@ enum proto_status pending_cancel(
 static void end_unfulfilled(
 	struct keyd *keyd, struct pending *p, const char *event, const char *why)
 {
-	log_info("request %s to destroy %s ends: %s", p->id, pending_subject(p), why);
+	char what[PENDING_WHAT_BYTES];
+
+	log_info("request %s to %s ends: %s", p->id, pending_what(p, what), why);
 	if (audit(keyd, p, event, NULL, "ok"))
 		log_error("the end of a request is not in the audit log");
 	int rc = remove_request(keyd, p);
@@ -310,7 +431,12 @@ static void do_due(struct keyd *keyd, struct pending *p, int64_t now_ms)
 	char message[PROTO_MESSAGE_BYTES] = "";
 
 	if (pending_needs_approval(p)) {
-		end_unfulfilled(keyd, p, "destroy-expire", "nobody approved it in time");
+		end_unfulfilled(keyd, p, "expire", "nobody approved it in time");
+		return;
+	}
+	if (p->operation != PENDING_DESTROY) {
+		end_unfulfilled(
+			keyd, p, "expire", "the requester did not use the approval in time");
 		return;
 	}
 	const char *id = p->id;
@@ -322,6 +448,8 @@ static void do_due(struct keyd *keyd, struct pending *p, int64_t now_ms)
 
 static bool is_moot(const struct pending *p)
 {
+	if (p->operation != PENDING_DESTROY)
+		return false;
 	enum key_state state =
 		p->scope.volume ? keystore_volume_state(p->scope.volume) : p->scope.level->state;
 
@@ -335,8 +463,7 @@ int64_t pending_tick(struct keyd *keyd, int64_t now_ms)
 	for (struct pending *p = keyd->pending, *next; p; p = next) {
 		next = p->next;
 		if (is_moot(p)) {
-			end_unfulfilled(
-				keyd, p, "destroy-request-moot", "that is destroyed already");
+			end_unfulfilled(keyd, p, "request-moot", "that is destroyed already");
 			continue;
 		}
 		int64_t left_ms = left_s(p) * 1000;
@@ -365,19 +492,55 @@ static void load_one(struct keyd *keyd, const struct scope *scope)
 	struct pending *p = rc ? NULL : calloc(1, sizeof(*p));
 	if (!rc)
 		rc = p ? pending_parse(p, rec.body) : -ENOMEM;
+	if (!rc && p->operation != PENDING_DESTROY)
+		rc = -EBADMSG;
 	record_clear(&rec);
 	if (rc) {
 		log_error("the request to destroy %s cannot be read: ask again: %s",
 			scope->volume ? scope->volume->uuid : scope->level->name, strerror(-rc));
-		free(p);
+		pending_free(p);
 		return;
 	}
 	p->scope = *scope;
 	append(keyd, p);
 }
 
+/* One that cannot be read asks for nothing: it is named, and stays for people to look at. */
+static int load_other(void *arg, int dir_fd, const char *name)
+{
+	struct keyd *keyd = arg;
+
+	(void)dir_fd;
+	if (pending_count(keyd) >= PENDING_MAX)
+		return 0;
+	struct pending *p = calloc(1, sizeof(*p));
+	int rc = p ? pending_read(keyd, name, p) : -ENOMEM;
+	if (!rc && pending_find(keyd, p->id))
+		rc = -EEXIST;
+	if (rc) {
+		log_error("the request %s cannot be read: ask again: %s", name, strerror(-rc));
+		pending_free(p);
+		return 0;
+	}
+	append(keyd, p);
+	return 0;
+}
+
+static void load_others(struct keyd *keyd)
+{
+	int dir_fd = durable_open_dir(keyd->store.dir_fd, REQUESTS_DIR);
+	int rc = dir_fd < 0 ? dir_fd : store_each_name(dir_fd, load_other, keyd);
+
+	if (dir_fd >= 0)
+		(void)close(dir_fd);
+	if (rc && rc != -ENOENT)
+		log_error("the requests cannot be read: ask again: %s", strerror(-rc));
+}
+
 void pending_load_all(struct keyd *keyd)
 {
+	if (keyd->store.root)
+		load_others(keyd);
 	for (size_t i = 0; i < keyd->store.level_count; i++) {
 		struct level *level = keyd->store.levels[i];
 		load_one(keyd, &(struct scope){.level = level});

@@ -175,16 +175,23 @@ static void erase_custody(
 	}
 }
 
+static void walk_whole(struct walk *walk, int state_fd, const char *name)
+{
+	int dir_fd = durable_open_dir(state_fd, name);
+	if (dir_fd < 0) {
+		note_error(walk, dir_fd == -ENOENT ? 0 : dir_fd);
+		return;
+	}
+	(void)walk_dir(walk, dir_fd, any_file, NULL);
+	(void)close(dir_fd);
+}
+
+/* Requests hold no key, but the next store cannot read them. */
 static void walk_root(struct walk *walk, int state_fd)
 {
 	(void)walk_dir(walk, state_fd, is_root_file, NULL);
-	int keys_fd = durable_open_dir(state_fd, KEYS_DIR);
-	if (keys_fd < 0) {
-		note_error(walk, keys_fd == -ENOENT ? 0 : keys_fd);
-		return;
-	}
-	(void)walk_dir(walk, keys_fd, any_file, NULL);
-	(void)close(keys_fd);
+	walk_whole(walk, state_fd, KEYS_DIR);
+	walk_whole(walk, state_fd, REQUESTS_DIR);
 }
 
 /* Errors of a medium may pass; in the end a file that cannot be overwritten is unlinked all the same. */

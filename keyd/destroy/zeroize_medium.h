@@ -13,7 +13,7 @@
 
 /*
  * Makes the root key useless in its custody, also one that was being made, and erases root.*, unfinished files, and
- * what lies in keys/. A file that a custody needs to try again stays. place->keeper is that of the custody of,
+ * what lies in keys/ and requests/. A file that a custody needs to try again stays. place->keeper is that of the custody of,
  * both NULL where the store is not open. 0 or the first error.
  */
 int zeroize_medium_root(const struct custody_place *place, const struct custody *of)

@@ -127,11 +127,11 @@ static const struct command commands[] = {
 		NULL, "audit [--verify [--head SEQ:HASH|FILE] | --print-head]",
 		"print the audit log, verify it, or print its head to keep elsewhere"},
 	{{"requests", NULL}, OPERAND_NONE, 0, 0, PROTO_REQUEST_LIST, format_requests, "requests",
-		"list the destructions that wait for approval or for their time"},
+		"list what waits for approval or for its time"},
 	{{"approve", NULL}, OPERAND_REQUEST, 0, 0, PROTO_REQUEST_APPROVE, format_destruction,
-		"approve ID", "agree to a destruction that another administrator requested"},
+		"approve ID", "agree to what another administrator requested"},
 	{{"cancel", NULL}, OPERAND_REQUEST, 0, 0, PROTO_REQUEST_CANCEL, NULL, "cancel ID",
-		"call off a destruction that waits"},
+		"call off a request"},
 	{{"zeroize", NULL}, OPERAND_NONE,
 		OPT_BIT(OPT_ALL) | OPT_BIT(OPT_YES) | OPT_BIT(OPT_CONFIG) | OPT_BIT(OPT_STATE),
 		OPT_BIT(OPT_ALL), PROTO_ZEROIZE, NULL,
@@ -425,6 +425,14 @@ static int exchange(const struct command *cmd, const struct keyadm_args *args, s
 	return err ? keyadm_refuse(err, "%s", client_strerror(err)) : 0;
 }
 
+/* An export or the like, which is only requested: it fails, and the request is told. */
+static bool is_unapproved(const struct client *c)
+{
+	const struct proto_msg *reply = c->channel.msg;
+
+	return reply->type == PROTO_REPLY && reply->reply.status == PROTO_UNAPPROVED && c->text_len;
+}
+
 static int run(const struct command *cmd, const struct keyadm_args *args, struct client *c)
 {
 	struct proto_msg *request = secret_alloc(sizeof(*request)); /* it may carry a passphrase */
@@ -434,6 +442,8 @@ static int run(const struct command *cmd, const struct keyadm_args *args, struct
 	if (!err)
 		err = exchange(cmd, args, c, request);
 	secret_free(request);
+	if (err && args->option[OPT_JSON] && is_unapproved(c))
+		(void)print_json(c);
 	if (!err)
 		err = print_answer(cmd, args, c);
 	if (!err)

@@ -30,21 +30,46 @@ static void put_person(
 	(void)fputc('\n', out);
 }
 
+/* For whom an export is to be. */
+static void put_recipients(FILE *out, struct json_object *request)
+{
+	struct json_object *parameters, *recipients;
+
+	if (!json_object_object_get_ex(request, "parameters", &parameters) ||
+		!json_object_object_get_ex(parameters, "recipients", &recipients) ||
+		!json_object_is_type(recipients, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(recipients); i++) {
+		struct json_object *one = json_object_array_get_idx(recipients, i);
+		(void)fputs("  for       ", out);
+		format_text(out, format_member(one, "subject"));
+		(void)fputs(", certificate sha256 ", out);
+		format_text(out, format_member(one, "sha256"));
+		(void)fputc('\n', out);
+	}
+}
+
 static void put_request(FILE *out, struct json_object *request)
 {
 	const char *id = format_member(request, "id"),
 		   *until = format_member(request, "expires_at");
 
-	format_print(out, "%s  to destroy %s ", id, format_member(request, "scope"));
-	format_text(out, format_member(request, "subject"));
+	format_print(out, "%s  to ", id);
+	format_text(out, format_member(request, "what"));
 	if (strcmp(format_member(request, "path"), "-") != 0) {
 		(void)fputs(" at ", out);
 		format_text(out, format_member(request, "path"));
 	}
 	(void)fputc('\n', out);
+	put_recipients(out, request);
 	put_person(out, "requested", request, "requester", "requested_at");
 	put_person(out, "approved", request, "approved_by", "approved_at");
-	if (strcmp(until, "-") != 0)
+	if (!strcmp(format_member(request, "state"), "approved"))
+		format_print(out,
+			"  the requester may do it, once, until %s, unless keyadm cancel %s comes "
+			"first",
+			until, id);
+	else if (strcmp(until, "-") != 0)
 		format_print(out,
 			"  needs the approval of another security administrator until %s: keyadm "
 			"approve %s",

@@ -6,6 +6,7 @@
  *   root.passphrase                      custody "passphrase"
  *   root.pkcs11                          custody "pkcs11"
  *   keys/audit.key, keys/signing.key      the server's own (serverkeys.h)
+ *   requests/ID.request                  RECORD_REQUEST: asked for, not done (pending.h)
  *   rewrap                               the root key is being replaced (rewrap.h)
  *   levels/NAME/level.key                RECORD_LEVEL_KEY under the root key
  *   levels/NAME/volumes/UUID.key         RECORD_VOLUME_KEY under the level's key

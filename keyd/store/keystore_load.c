@@ -431,9 +431,9 @@ out:
 	return rc;
 }
 
-static int clean_keys_dir(const struct keystore *ks)
+static int clean_dir(const struct keystore *ks, const char *name)
 {
-	int dir_fd = durable_open_dir(ks->dir_fd, KEYS_DIR);
+	int dir_fd = durable_open_dir(ks->dir_fd, name);
 	if (dir_fd < 0)
 		return is_fatal(dir_fd) ? dir_fd : 0;
 	int rc = store_each_name(dir_fd, erase_temporary, NULL);
@@ -450,7 +450,9 @@ int store_load(struct keystore *ks)
 		return levels_fd;
 	int rc = store_each_name(ks->dir_fd, erase_temporary, NULL);
 	if (!rc)
-		rc = clean_keys_dir(ks);
+		rc = clean_dir(ks, KEYS_DIR);
+	if (!rc)
+		rc = clean_dir(ks, REQUESTS_DIR);
 	if (!rc)
 		rc = store_each_name(levels_fd, settle_import, NULL);
 	if (!rc)

@@ -9,6 +9,7 @@
 #define LEVELS_DIR                "levels"
 #define VOLUMES_DIR               "volumes"
 #define KEYS_DIR                  "keys"
+#define REQUESTS_DIR              "requests"
 #define LEVEL_KEY_FILE            "level.key"
 #define LEVEL_INTENT_FILE         "destroy.intent"
 #define LEVEL_REQUEST_FILE        "destroy.request"

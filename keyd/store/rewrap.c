@@ -119,6 +119,8 @@ static int walk_level(void *arg, int levels_fd, const char *name)
 static int walk_store(struct walk *walk)
 {
 	int rc = walk_dir(walk, durable_open_dir(walk->ks->dir_fd, KEYS_DIR));
+	if (!rc)
+		rc = walk_dir(walk, durable_open_dir(walk->ks->dir_fd, REQUESTS_DIR));
 	int levels_fd = rc ? rc : durable_open_dir(walk->ks->dir_fd, LEVELS_DIR);
 	if (levels_fd < 0)
 		return levels_fd == -ENOENT ? 0 : levels_fd;

@@ -120,6 +120,11 @@ is "both refusals are recorded" "$(audited '"detail":"\(DESTROY_EMERGENCY\|ZEROI
 keyd_stop
 conf
 start
+refused "where approval is needed, emergency is off unless the file says yes" 1 "not emergency = yes" \
+	alice level destroy third --yes --emergency
+keyd_stop
+conf "emergency = yes"
+start
 id=$(requested alice --json level destroy third --yes)
 ok "in an emergency one is enough" alice --json level destroy third --yes --emergency
 cp "$STATE/out" "$STATE/certificate"

@@ -43,7 +43,7 @@ is "the TPM is empty" "$(tpm_slots) $(document 'd["verification"]["result"]')" "
 is "a closed store claims no more than clear" "$(document 'd["erase_class"]')" clear
 
 # A request and a new root key.
-sed -i 's/^security-admin = .*/security-admin = 0, 2001/; s/^fetch = .*/&\ndestroy-approval = yes/' "$STATE/keyd.conf"
+sed -i 's/^security-admin = .*/security-admin = 0, 2001/; s/^fetch = .*/&\ndestroy-approval = yes/; s/^\[roles\]/[keyd]\ncustody-approval = no\n&/' "$STATE/keyd.conf"
 new_store
 level_create two
 keyadm --json level destroy one --yes >"$STATE/request" || die "a request"

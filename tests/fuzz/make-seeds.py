@@ -248,7 +248,44 @@ def records():
     yield "vouched", bytes([2, 0, 0, 0]) + entry % (b"export", b"red") + entry % (b"destroyed", b"red")
 
 
-for target in (proto, server, store, config, luks, bsopts, unmap, initiator, args, export, format, records):
+def requests():
+    body = {"type": "tgt-crypt request to destroy", "id": "0123abcd", "requester_uid": 2001, "requested_at": 1,
+            "needs_approval": True, "approved": False, "approver_uid": 0, "approved_at": 0, "delay_s": 60, "wait_s": 60,
+            "since": {"boot_id": "x", "boot_s": 1, "wall_s": 1}}
+    yield "destroy", b"\0" + json.dumps(body).encode()
+    yield "volume", b"\1" + json.dumps(body).encode()
+    yield "huge", b"\0" + json.dumps({**body, "wait_s": 2**63, "since": {"wall_s": 2**63 - 1}}).encode()
+    for operation in ("export", "volume-key", "import-force", "custody-change", "destroy"):
+        parameters = {"level": "red", "what": operation, "volume": UUID.decode(), "fingerprint": "ab",
+                      "recipients": [{"subject": "CN=x", "sha256": "ab"}, 5]}
+        yield operation, b"\3" + json.dumps({**body, "type": "tgt-crypt request", "operation": operation,
+                                             "approved": True, "parameters": parameters}).encode()
+    yield "no-parameters", b"\0" + json.dumps({**body, "type": "tgt-crypt request", "operation": "export",
+                                               "parameters": []}).encode()
+    yield "list", b"\2" + json.dumps([{"id": "0123abcd", "what": "x", "state": "approved", "expires_at": 5,
+                                       "parameters": {"recipients": {}}}, None, []]).encode()
+
+
+def signature():
+    certificate = {"type": "tgt-crypt certificate of destruction", "version": 1, "scope": "level", "level": "red",
+                   "volumes": [{"uuid": UUID.decode(), "path": "/x", "size_bytes": 1}, 1], "acknowledged": [{"pid": 1}],
+                   "requester": {"uid": 0, "user": "root"}, "verification": {"result": "passed"}}
+    text = json.dumps(certificate, separators=(",", ":")).encode()
+    member = b',"signature":{"algorithm":"Ed25519","key_id":"%s","value":"%s"}}' % (b"ab" * 32, b"cd" * 64)
+    yield "pem", b"\0\0\0" + (b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+                              b"-----END PUBLIC KEY-----\n")
+    yield "unsigned", b"\1\0\0" + text
+    yield "signed", b"\1\0\0" + text[:-1] + member + b"\n"
+    yield "cut", b"\1\0\0" + text[:-1] + member[:-1]
+    yield "only", b"\1\0\0" + member
+    for at in (0, 40, 400):
+        yield f"changed-{at}", b"\2" + struct.pack("<H", at) + text[1:-1]
+    yield "print", b"\3\0\0" + text
+    yield "print-odd", b"\3\0\0" + json.dumps({key: [value] for key, value in certificate.items()}).encode()
+
+
+for target in (proto, server, store, config, luks, bsopts, unmap, initiator, args, export, format, records, requests,
+               signature):
     folder = HERE / "corpus" / target.__name__
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in target():

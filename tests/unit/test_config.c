@@ -195,7 +195,9 @@ static void without_settings_a_destroy_is_at_once(void **state)
 	(void)state;
 	assert_int_equal(rules_of("any").approval, 0);
 	assert_int_equal(rules_of("any").delay_s, 0);
-	assert_true(config.emergency);
+	assert_true(config_allows_emergency(&config, "any"));
+	assert_true(config_allows_emergency(&config, NULL));
+	assert_false(policy_custody_needs_approval(&config.policy));
 	assert_false(config.kill_unresponsive);
 	assert_int_equal(config.approval_timeout_s, 3600);
 	assert_int_equal(read_text("[levels]\nfetch = 0\n[level a]\nfetch = 1\n"), 0);
@@ -203,6 +205,37 @@ static void without_settings_a_destroy_is_at_once(void **state)
 	assert_int_equal(rules_of("a").delay_s, 0);
 	assert_int_equal(rules_of("any").sanitize, 0);
 	assert_int_equal(rules_of("a").sanitize, 0);
+}
+
+static void approval_covers_what_is_listed(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[levels]\napproval = export,volume-key  import-force\n"
+				   "[level a]\napproval = destroy\n[level b]\napproval = none\n"
+				   "[level c]\napproval = all\n"),
+		0);
+	assert_int_equal(rules_of("any").approval, APPROVAL_ALL & ~APPROVAL_DESTROY);
+	assert_int_equal(rules_of("a").approval, APPROVAL_DESTROY);
+	assert_int_equal(rules_of("b").approval, 0);
+	assert_int_equal(rules_of("c").approval, APPROVAL_ALL);
+	/* Who needs approval cannot do without it in an emergency, and the custody needs it, too. */
+	assert_true(config_allows_emergency(&config, "any"));
+	assert_false(config_allows_emergency(&config, "a"));
+	assert_true(config_allows_emergency(&config, "b"));
+	assert_false(config_allows_emergency(&config, NULL));
+	assert_true(policy_custody_needs_approval(&config.policy));
+	config_clear(&config);
+	assert_int_equal(config_init(&config, 1000), 0);
+	assert_int_equal(read_text("[keyd]\nemergency = yes\ncustody-approval = no\n"
+				   "[level a]\ndestroy-approval = yes\n"),
+		0);
+	assert_true(config_allows_emergency(&config, "a"));
+	assert_true(config_allows_emergency(&config, NULL));
+	assert_false(policy_custody_needs_approval(&config.policy));
+	assert_refused("[levels]\napproval = \n", 2, "approval is empty");
+	assert_refused("[levels]\napproval = destroy, everything\n", 2, "approval 'destroy, every");
+	assert_refused("[levels]\napproval = all\ndestroy-approval = no\n", 3, "twice");
+	assert_refused("[keyd]\ncustody-approval = maybe\n", 2, "custody-approval 'maybe'");
 }
 
 /* Unlike the list of who may fetch, what a level does not say is taken from [levels], wherever that stands. */
@@ -226,19 +259,19 @@ static void rules_of_a_level_go_over_those_of_all(void **state)
 				   "[level listed]\n"
 				   "fetch = 1\n"),
 		0);
-	assert_false(config.emergency);
+	assert_false(config_allows_emergency(&config, "quick"));
 	assert_true(config.kill_unresponsive);
 	assert_int_equal(config.approval_timeout_s, 60);
-	assert_int_equal(rules_of("any").approval, 1);
+	assert_int_equal(rules_of("any").approval, APPROVAL_ALL);
 	assert_int_equal(rules_of("any").delay_s, 7);
-	assert_int_equal(rules_of("listed").approval, 1);
+	assert_int_equal(rules_of("listed").approval, APPROVAL_ALL);
 	assert_int_equal(rules_of("listed").delay_s, 7);
 	assert_int_equal(rules_of("any").sanitize, 1);
 	assert_int_equal(rules_of("listed").sanitize, 1);
 	assert_int_equal(rules_of("quick").sanitize, 0);
 	assert_int_equal(rules_of("quick").approval, 0);
 	assert_int_equal(rules_of("quick").delay_s, 0);
-	assert_int_equal(rules_of("slow").approval, 1);
+	assert_int_equal(rules_of("slow").approval, APPROVAL_ALL);
 	assert_int_equal(rules_of("slow").delay_s, 86400);
 }
 
@@ -344,6 +377,7 @@ int main(void)
 		CONFIG_TEST(devices_that_keep_the_root_key_are_read),
 		CONFIG_TEST(what_no_editor_shows_is_named),
 		CONFIG_TEST(zeroizing_reads_past_errors),
+		CONFIG_TEST(approval_covers_what_is_listed),
 		CONFIG_TEST(a_whole_file_is_read),
 		CONFIG_TEST(without_settings_a_destroy_is_at_once),
 		CONFIG_TEST(rules_of_a_level_go_over_those_of_all),

@@ -73,10 +73,54 @@ static int let_its_time_come(void)
 	return faults_fired() || small_keyd.pending ? PROTO_FAILED : PROTO_OK;
 }
 
+ORDER(volume_key, PROTO_VOLUME_KEY, "/red.img")
+
+static void guard_keys(void)
+{
+	small_keyd.config.policy.rules = (struct destroy_rules){.approval = APPROVAL_VOLUME_KEY};
+}
+
+static int ask_for_the_key(void)
+{
+	int status = volume_key();
+
+	return status == PROTO_UNAPPROVED ? PROTO_OK : status;
+}
+
+static void ask_to_read_the_key(void)
+{
+	guard_keys();
+	assert_int_equal(volume_key(), PROTO_UNAPPROVED);
+}
+
+static void may_read_the_key(void)
+{
+	ask_to_read_the_key();
+	assert_int_equal(approve(), PROTO_OK);
+}
+
+/* The approval is used up at most once, whatever fails. */
+static int read_the_key(void)
+{
+	int status = volume_key();
+
+	if (status == PROTO_OK)
+		assert_null(small_keyd.pending);
+	return status;
+}
+
+/* A store in which the request for a key waits. */
+static void leave_another_request(void)
+{
+	assert_int_equal(small_keyd_start(), 0);
+	ask_to_read_the_key();
+	small_keyd_end();
+}
+
 static void allow_emergency(void)
 {
 	two_persons();
-	small_keyd.config.emergency = true;
+	small_keyd.config.emergency = 1;
 }
 
 static int destroy_at_once(void)
@@ -105,6 +149,12 @@ SWEEP(requests_are_counted, .prepare = ask_for_delay, .give = status)
 SWEEP(what_nobody_approved_expires_or_not, .prepare = ask_for_approval, .give = let_its_time_come)
 SWEEP(what_nobody_cancelled_is_done_or_not, .prepare = ask_for_delay, .give = let_its_time_come)
 SWEEP(an_emergency_destroys_or_not, .prepare = allow_emergency, .give = destroy_at_once)
+SWEEP(a_request_for_a_key_waits_or_not, .prepare = guard_keys, .give = ask_for_the_key)
+SWEEP(an_approval_is_stored_or_not, .prepare = ask_to_read_the_key, .give = approve)
+SWEEP(an_approval_is_used_or_not, .prepare = may_read_the_key, .give = read_the_key)
+SWEEP(a_request_for_a_key_is_listed, .prepare = may_read_the_key, .give = list)
+SWEEP(an_unused_approval_expires_or_not, .prepare = may_read_the_key, .give = let_its_time_come)
+SWEEP(a_request_for_a_key_is_found_at_the_start, .before_start = leave_another_request)
 SWEEP(a_request_is_found_at_the_start, .before_start = leave_a_request)
 
 int main(void)
@@ -120,6 +170,12 @@ int main(void)
 		cmocka_unit_test(what_nobody_approved_expires_or_not),
 		cmocka_unit_test(what_nobody_cancelled_is_done_or_not),
 		cmocka_unit_test(an_emergency_destroys_or_not),
+		cmocka_unit_test(a_request_for_a_key_waits_or_not),
+		cmocka_unit_test(an_approval_is_stored_or_not),
+		cmocka_unit_test(an_approval_is_used_or_not),
+		cmocka_unit_test(a_request_for_a_key_is_listed),
+		cmocka_unit_test(an_unused_approval_expires_or_not),
+		cmocka_unit_test(a_request_for_a_key_is_found_at_the_start),
 		cmocka_unit_test(a_request_is_found_at_the_start),
 	};
 

@@ -433,9 +433,9 @@ static void statuses_have_names(void **state)
 	(void)state;
 	assert_string_equal(proto_status_name(PROTO_OK), "ok");
 	assert_string_equal(proto_status_name(PROTO_NOT_FOUND), "not found");
-	for (uint32_t i = 0; i <= PROTO_LOCKED; i++)
+	for (uint32_t i = 0; i <= PROTO_UNAPPROVED; i++)
 		assert_string_not_equal(proto_status_name(i), "unknown");
-	assert_string_equal(proto_status_name(PROTO_LOCKED + 1), "unknown");
+	assert_string_equal(proto_status_name(PROTO_UNAPPROVED + 1), "unknown");
 	assert_string_equal(proto_status_name(UINT32_MAX), "unknown");
 }
 
