@@ -33,7 +33,7 @@ struct consumer {
 	char (*listed)[PROTO_UUID_BYTES]; /* owned: what the file of holders.h has for it */
 	size_t listed_count;
 	struct volume *slots[PAGE_SLOTS]; /* of held, whose key was put there last; NULL: none */
-	struct proto_store store; /* of its last STORE */
+	struct proto_store store;         /* of its last STORE */
 };
 
 extern const struct session_kind consumer_kind;

@@ -60,7 +60,7 @@ static const struct {
 	{PROTO_LEDGER, AUDITOR | SECURITY},
 	{PROTO_VOUCH, SECURITY},
 	{PROTO_VOLUME_RESIZE, SECURITY | STORAGE},
-	{PROTO_PAGE, SECURITY},
+	{PROTO_PAGE, EVERY}, /* the request that follows is refused, and recorded */
 	{PROTO_VOLUME_RELOCATE, SECURITY | STORAGE},
 };
 

@@ -12,3 +12,6 @@ requested() { # COMMAND...: its request's ID
 }
 waiting() { keyadm --json requests >"$STATE/list" && json "$STATE/list" 'len(d)'; }
 state_of() { keyadm --json level show "$1" >"$STATE/show" && json "$STATE/show" 'd["state"]'; }
+
+# A security administrator who may not read an image names its volume by UUID.
+uuid_of() { cryptsetup luksUUID "$STATE/$1"; } # FILE in $STATE

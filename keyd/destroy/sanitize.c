@@ -258,7 +258,8 @@ void sanitize_drop_overtaken(struct keyd *keyd, const struct scope *scope)
 	for (struct sanitize *s = keyd->sanitizes; s; s = s->next) {
 		if (s->step != STEP_OVERTAKEN || !precedence_overlap(&s->rev.scope, scope))
 			continue;
-		s->rev.deadline_ms = 0; /* on_revoked() comes with the next look at the revocations */
+		s->rev.deadline_ms =
+			0; /* on_revoked() comes with the next look at the revocations */
 	}
 }
 

@@ -176,13 +176,13 @@ void sanitize_request(struct keyd *keyd, struct consumer *consumer)
 	if (status == PROTO_OK)
 		return;
 	keyd_audit_consumer(keyd, &(struct audit_event){
-					 .event = "volume-sanitize",
-					 .by = &consumer->session.peer,
-					 .level = a.volume ? a.volume->level->name : NULL,
-					 .volume = a.volume ? a.volume->uuid : NULL,
-					 .detail = a.initiator,
-					 .result = proto_status_name(status),
-				 });
+					  .event = "volume-sanitize",
+					  .by = &consumer->session.peer,
+					  .level = a.volume ? a.volume->level->name : NULL,
+					  .volume = a.volume ? a.volume->uuid : NULL,
+					  .detail = a.initiator,
+					  .result = proto_status_name(status),
+				  });
 	(void)session_reply(keyd, &consumer->session, PROTO_SANITIZE_REPLY, a.serial, status,
 		"nothing was changed: %s", a.message);
 }

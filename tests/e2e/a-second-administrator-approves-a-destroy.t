@@ -64,12 +64,12 @@ is "and no request" "$(waiting) $(find "$STATE/store" -name '*.request' | wc -l)
 like "the audit log tells it all" "$(keyadm --json audit | grep '"level-destroy"')" "request $id, approved by uid $BOB"
 
 # Volumes of the level, cancelling.
-id=$(requested alice --json volume destroy "$STATE/other.img" --yes)
+id=$(requested alice --json volume destroy "$(uuid_of other.img)" --yes)
 isnt "a volume of such a level needs it, too" "$id" ""
 ok "any security administrator cancels" bob cancel "$id"
 refused "what is cancelled cannot be approved" 1 "no such request" bob approve "$id"
 is "the LUN goes on" "$(read_outcome "$(url 2 1)")" ok
-id=$(requested alice --json volume destroy "$STATE/more.img" --yes)
+id=$(requested alice --json volume destroy "$(uuid_of more.img)" --yes)
 whole=$(requested alice --json level destroy other --yes)
 ok "a volume is approved" bob approve "$id"
 is "its neighbour goes on" "$(read_outcome "$(url 2 1)")" ok
@@ -132,7 +132,7 @@ is "which the certificate says" "$(json "$STATE/certificate" 'd["emergency"], "a
 like "also to people" "$(keyadm certificate show third)" "emergency *without approval and delay"
 like "and the audit log" "$(keyadm --json audit | grep '"level-destroy"' | tail -n 1)" emergency
 ok "the request for it has no point any more" becomes 5 0 waiting
-ok "a volume, too" alice volume destroy "$STATE/fourth.img" --yes --emergency
+ok "a volume, too" alice volume destroy "$(uuid_of fourth.img)" --yes --emergency
 ok "the audit log is whole" keyadm audit --verify
 
 done_testing

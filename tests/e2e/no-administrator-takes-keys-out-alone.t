@@ -69,16 +69,16 @@ cancel_all
 is "cancelled, nothing waits" "$(waiting) $(find "$STATE/store/requests" -type f | wc -l)" "0 0"
 
 # A volume's key.
-volume_key() { alice --json volume key "$STATE/$1.img" --out "$STATE/files/$2"; } # LEVEL FILE
+volume_key() { alice --json volume key "$(uuid_of "$1.img")" --out "$STATE/files/$2"; } # LEVEL FILE
 id=$(id_of volume_key secret vk)
 isnt "a volume's key is requested" "$id" ""
 ok "approved" bob approve "$id"
-refused "for this volume only" 1 "$unapproved" alice volume key "$STATE/other.img" --out "$STATE/files/vk"
+refused "for this volume only" 1 "$unapproved" alice volume key "$(uuid_of other.img)" --out "$STATE/files/vk"
 ok "it leaves" volume_key secret vk
 not_ok "once" volume_key secret vk2
 ok "a level without the rule gives it" volume_key loose vk3
 ok "and is destroyed in an emergency" alice level destroy loose --yes --emergency
-refused "a level with part of the rules does not give it" 1 "$unapproved" alice volume key "$STATE/half.img" --out "$STATE/files/vk4"
+refused "a level with part of the rules does not give it" 1 "$unapproved" alice volume key "$(uuid_of half.img)" --out "$STATE/files/vk4"
 ok "but is destroyed" alice level destroy half --yes
 
 # Destroyed, and back.

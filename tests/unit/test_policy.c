@@ -68,7 +68,7 @@ static void each_role_may_do_what_it_is_for_and_nothing_else(void **state)
 		{PROTO_REQUEST_CANCEL, true, false, false},
 		{PROTO_ZEROIZE, true, false, false},
 		{PROTO_UPLOAD, true, false, false},
-		{PROTO_PAGE, true, false, false},
+		{PROTO_PAGE, true, true, true},
 		{PROTO_EXPORT, true, false, false},
 		{PROTO_IMPORT, true, false, false},
 		{PROTO_LEDGER, true, false, true},
