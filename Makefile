@@ -29,7 +29,7 @@ PLUGIN_SRC := $(addprefix bs_crypt/, plugin.c opts.c process.c initiator.c login
 	report.c)
 SHARED_SRC := $(addprefix keyd/common/, channel.c proto.c page.c secret.c cipher.c harden.c text.c random.c)
 KEYD_SRC   := $(addprefix keyd/, main.c config.c server.c sandbox.c sandbox_files.c sandbox_libraries.c sandbox_calls.c \
-	listener.c peer.c places.c session.c consumer.c holders.c revocation.c precedence.c policy.c label.c suspend.c \
+	listener.c helper.c peer.c places.c session.c consumer.c holders.c revocation.c precedence.c policy.c label.c suspend.c \
 	$(addprefix admin/, admin.c admin_requests.c admin_custody.c admin_levels.c admin_volumes.c admin_resize.c admin_destroy.c \
 		admin_records.c upload.c admin_export.c admin_import.c unlock.c inventory.c answer.c) \
 	$(addprefix store/, keystore.c keystore_load.c keystore_keys.c keystore_resize.c keystore_renew.c record.c wrap.c rewrap.c luks_format.c \
@@ -163,7 +163,7 @@ FAULTS := $(call pie,tests/unit/faults.c)
 WRAPS   = $$(nm $(filter %.o,$^) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
 SWEEPS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(wildcard tests/unit/test_faults_*.c))
 $(addprefix $(OUT)/tests/,test_luks_format test_keyadm_target): $(FAULTS)
-SMALL_KEYDS := $(SWEEPS) $(addprefix $(OUT)/tests/,test_precedence)
+SMALL_KEYDS := $(SWEEPS) $(addprefix $(OUT)/tests/,test_precedence test_patience)
 $(SMALL_KEYDS): $(FAULTS) $(call pie,tests/unit/sweep.c tests/unit/small_keyd.c tests/fuzz/lab.c)
 
 # Fuzz targets with main() and inputs of their own: what fuzzing found stays mended.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
  * keyd as a whole: what its parts share. One thread, one poll loop (server.c), no part blocks on a
- * peer. (publish_kernel.c has a thread to be blocked in its place.)
+ * peer. (publish_kernel.c has a thread to be blocked in its place, helper.c one for work that takes long.)
  */
 #ifndef KEYD_KEYD_H
 #define KEYD_KEYD_H
@@ -18,6 +18,7 @@
 
 struct consumer;
 struct destroy;
+struct helper;
 struct pending;
 struct revocation;
 struct sanitize;
@@ -29,6 +30,12 @@ struct log_limit {
 	unsigned recorded;
 	unsigned dropped;
 };
+
+/*
+ * What lies in a socket is read before its sender is called silent. It is read in turns, so that may take some rounds
+ * of the loop; nobody can put the verdict off for longer by sending on.
+ */
+enum { UNREAD_MS = 2000 };
 
 struct keyd {
 	struct config config;
@@ -46,7 +53,10 @@ struct keyd {
 	struct zeroize *zeroize;        /* under way; owned; NULL: none */
 	uint32_t next_serial;           /* of REVOKE */
 	int64_t settle_until_ms;        /* no revocation ends before: see holders.h */
-	bool unclear;                   /* see keyd_stop_if_unclear(): nothing more is to be done */
+	struct helper *helper;          /* owned */
+	bool newcomers; /* consumers wait to be accepted, or to have their first message read */
+	int64_t loop_longest_ms; /* that the loop took, so far, between two looks at its sockets */
+	bool unclear;            /* see keyd_stop_if_unclear(): nothing more is to be done */
 	struct log_limit peers_logged;
 	uint64_t served; /* messages taken, of all sessions */
 };

@@ -9,8 +9,9 @@
 #include "log.h"
 
 enum {
-	KILLED_MS = 5000
-}; /* for the end of processes; one in the middle of I/O may take its time */
+	KILLED_MS = 5000, /* for the end of processes; one in the middle of I/O may take its time */
+	EXCUSES_MAX = 10, /* so many times revoke-timeout may be added, once for each delay */
+};
 
 static struct revocation_target *find_target(
 	struct revocation *rev, const struct consumer *consumer)
@@ -96,6 +97,7 @@ void revocation_start(struct keyd *keyd, struct revocation *rev)
 		end_restores(keyd, rev);
 	rev->serial = ++keyd->next_serial;
 	rev->target_count = 0;
+	rev->excused_ms = 0;
 	rev->deadline_ms = clock_now_ms() + (int64_t)keyd->config.revoke_timeout_s * 1000;
 	if (rev->deadline_ms < settled_ms(keyd, rev))
 		rev->deadline_ms = settled_ms(keyd, rev);
@@ -262,6 +264,34 @@ static void kill_silent(struct keyd *keyd, struct revocation *rev, int64_t now_m
 	rev->deadline_ms = now_ms + KILLED_MS;
 }
 
+/* Its answer may lie in a socket: its own, or one that it has just opened. */
+static bool may_have_answered(const struct keyd *keyd, const struct revocation_target *target)
+{
+	if (target->answered)
+		return false;
+	const struct session *session = &target->consumer->session;
+	return session->fd >= 0 ? session->unread : keyd->newcomers;
+}
+
+static bool is_overdue(const struct keyd *keyd, const struct revocation *rev, int64_t now_ms)
+{
+	if (now_ms < rev->deadline_ms)
+		return false;
+	for (size_t i = 0; i < rev->target_count; i++) {
+		if (may_have_answered(keyd, &rev->targets[i]) &&
+			now_ms < rev->deadline_ms + UNREAD_MS)
+			return false;
+	}
+	return true;
+}
+
+static bool is_settled(const struct keyd *keyd, const struct revocation *rev, int64_t now_ms)
+{
+	int64_t until_ms = settled_ms(keyd, rev);
+
+	return now_ms >= until_ms + (until_ms && keyd->newcomers ? UNREAD_MS : 0);
+}
+
 static bool only_unkilled_left(const struct revocation *rev)
 {
 	for (size_t i = 0; i < rev->target_count; i++) {
@@ -273,9 +303,9 @@ static bool only_unkilled_left(const struct revocation *rev)
 
 static bool can_end(const struct keyd *keyd, const struct revocation *rev, int64_t now_ms)
 {
-	if (now_ms >= rev->deadline_ms || only_unkilled_left(rev))
+	if (is_overdue(keyd, rev, now_ms) || only_unkilled_left(rev))
 		return true;
-	return now_ms >= settled_ms(keyd, rev) && all_answered(rev);
+	return is_settled(keyd, rev, now_ms) && all_answered(rev);
 }
 
 static void end(struct keyd *keyd, struct revocation **link)
@@ -294,12 +324,28 @@ static void end(struct keyd *keyd, struct revocation **link)
 	rev->done(keyd, rev);
 }
 
+void revocation_excuse(struct keyd *keyd, int64_t since_ms, int64_t absent_ms)
+{
+	int64_t timeout_ms = (int64_t)keyd->config.revoke_timeout_s * 1000;
+
+	for (struct revocation *rev = keyd->revocations; rev; rev = rev->next) {
+		int64_t left_ms = EXCUSES_MAX * timeout_ms - rev->excused_ms;
+		int64_t more_ms = absent_ms < timeout_ms ? absent_ms : timeout_ms;
+		if (rev->deadline_ms <= since_ms)
+			continue; /* overdue before, or ended by another operation */
+		if (more_ms > left_ms)
+			more_ms = left_ms;
+		rev->deadline_ms += more_ms;
+		rev->excused_ms += more_ms;
+	}
+}
+
 int64_t revocation_tick(struct keyd *keyd, int64_t now_ms)
 {
 	int64_t next_ms = 0;
 
 	for (struct revocation **link = &keyd->revocations; *link;) {
-		if (now_ms >= (*link)->deadline_ms)
+		if (is_overdue(keyd, *link, now_ms))
 			kill_silent(keyd, *link, now_ms);
 		if (can_end(keyd, *link, now_ms)) {
 			end(keyd, link);

@@ -35,7 +35,8 @@ struct revocation {
 	bool killing;     /* that has been done; deadline_ms is for their end now */
 	int kill_error;   /* the first that could not be ended: 0 or -errno */
 	uint32_t serial;
-	int64_t deadline_ms;
+	int64_t deadline_ms; /* of clock_now_ms(); keyd's own delays move it */
+	int64_t excused_ms;  /* by how much they have */
 	struct revocation_target targets[2 * SESSIONS_MAX];
 	size_t target_count;
 	/* Called once, when all have answered or the deadline is past; may free the revocation. */
@@ -77,7 +78,16 @@ void revocation_on_exit(struct keyd *keyd, struct consumer *consumer);
  */
 bool revocation_on_close(struct keyd *keyd, struct consumer *consumer);
 
-/* Ends the revocations that can end. The next moment to call it in ms of clock_now_ms(), 0: none. */
+/*
+ * keyd did not look at its sockets for absent_ms, from since_ms on: whoever was still in time then gets as much time
+ * more, within bounds.
+ */
+void revocation_excuse(struct keyd *keyd, int64_t since_ms, int64_t absent_ms);
+
+/*
+ * Ends the revocations that can end, as of now_ms, when keyd last looked at its sockets. The next moment to call it in ms
+ * of clock_now_ms(), 0: none.
+ */
 int64_t revocation_tick(struct keyd *keyd, int64_t now_ms);
 
 /* How many targets have not acknowledged; names them in text ("tgtd pid 12 uid 0, …"). */

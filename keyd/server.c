@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "consumer.h"
 #include "destroy.h"
+#include "helper.h"
 #include "listener.h"
 #include "log.h"
 #include "pending.h"
@@ -31,7 +32,10 @@ enum {
 	ACCEPT_PAUSE_MS = 200,   /* when descriptors or memory are out */
 	SETTLED_POLL_MS = 3600 * 1000,
 	FILL_AGAIN_MS = 5 * 1000,
-	FIXED_POLLS = 3, /* the signals and the two listeners */
+	ATTENTIVE_MS =
+		100, /* a longer stretch without a look at the sockets is nobody's time but keyd's */
+	SETTLE_EXCUSE_MS = 3000,
+	FIXED_POLLS = 4, /* the signals, the two listeners, the helper */
 };
 
 struct server {
@@ -41,6 +45,7 @@ struct server {
 	int signal_fd;
 	int64_t accept_again_ms;
 	int64_t fill_again_ms; /* the reserve */
+	int64_t looked_ms;     /* when poll() last told what waits in the sockets */
 	bool stopping;
 };
 
@@ -177,6 +182,7 @@ static size_t fill_polls(const struct server *server, struct pollfd *polls, int6
 	polls[0] = (struct pollfd){.fd = server->signal_fd, .events = POLLIN};
 	polls[1] = (struct pollfd){.fd = server->consumers.fd, .events = accepting};
 	polls[2] = (struct pollfd){.fd = server->admins.fd, .events = accepting};
+	polls[3] = (struct pollfd){.fd = helper_fd(keyd), .events = POLLIN};
 	for (size_t i = 0; i < keyd->session_count; i++) {
 		const struct session *session = keyd->sessions[i];
 		polls[FIXED_POLLS + i] = (struct pollfd){
@@ -212,15 +218,19 @@ static int64_t fill_reserve(struct server *server, int64_t now_ms)
 	return server->fill_again_ms;
 }
 
-/* Does what is due. Returns for how many ms poll() may wait. */
+/*
+ * Does what is due. Peers are judged as of the moment when keyd last looked at its sockets: what they sent since is not
+ * read yet. Returns for how many ms poll() may wait.
+ */
 static int tick(struct server *server)
 {
 	struct keyd *keyd = server->keyd;
-	int64_t now_ms = clock_now_ms(), next_ms = 0;
+	int64_t now_ms = server->looked_ms, next_ms = 0;
 
 	for (size_t i = 0; i < keyd->session_count; i++) {
 		struct session *session = keyd->sessions[i];
-		if (session->deadline_ms && now_ms >= session->deadline_ms) {
+		int64_t late_ms = now_ms - session->deadline_ms;
+		if (session->deadline_ms && late_ms >= (session->unread ? UNREAD_MS : 0)) {
 			log_debug("pid %d uid %u: no word in time", (int)session->peer.pid,
 				(unsigned)session->peer.uid);
 			session->ending = true;
@@ -250,6 +260,50 @@ static int tick(struct server *server)
 	return wait_ms > 0 ? (int)wait_ms : 0;
 }
 
+static int64_t beyond(int64_t took_ms, int64_t allowed_ms)
+{
+	return took_ms > allowed_ms ? took_ms - allowed_ms : 0;
+}
+
+/* keyd was busy, or stopped, for absent_ms since it last looked: that is not its peers' fault. */
+static void excuse(struct server *server, int64_t absent_ms)
+{
+	struct keyd *keyd = server->keyd;
+
+	log_debug("nobody looked at the sockets for %lld ms", (long long)absent_ms);
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		if (keyd->sessions[i]->deadline_ms > server->looked_ms)
+			keyd->sessions[i]->deadline_ms += absent_ms;
+	}
+	revocation_excuse(keyd, server->looked_ms, absent_ms);
+	if (keyd->settle_until_ms > server->looked_ms)
+		keyd->settle_until_ms +=
+			absent_ms < SETTLE_EXCUSE_MS ? absent_ms : SETTLE_EXCUSE_MS;
+}
+
+/* Notes what poll() has told, which was called at asked_ms to wait for wait_ms at most (-1: for ever). */
+static void look(struct server *server, const struct pollfd *polls, int64_t asked_ms, int wait_ms)
+{
+	struct keyd *keyd = server->keyd;
+	int64_t now_ms = clock_now_ms(), busy_ms = asked_ms - server->looked_ms;
+
+	int64_t absent_ms = beyond(busy_ms, ATTENTIVE_MS);
+	if (wait_ms >= 0)
+		absent_ms += beyond(now_ms - asked_ms, wait_ms + ATTENTIVE_MS);
+	if (absent_ms)
+		excuse(server, absent_ms);
+	if (busy_ms > keyd->loop_longest_ms)
+		keyd->loop_longest_ms = busy_ms;
+	server->looked_ms = now_ms;
+	keyd->newcomers = polls[1].revents != 0;
+	for (size_t i = 0; i < keyd->session_count; i++) {
+		struct session *session = keyd->sessions[i];
+		const struct consumer *consumer = consumer_of(session);
+		session->unread = session->fd >= 0 && (polls[FIXED_POLLS + i].revents & POLLIN);
+		keyd->newcomers |= session->unread && consumer && !consumer->greeted;
+	}
+}
+
 static void serve_events(struct server *server, const struct pollfd *polls, size_t count)
 {
 	struct keyd *keyd = server->keyd;
@@ -267,6 +321,8 @@ static void serve_events(struct server *server, const struct pollfd *polls, size
 		if (polls[i].revents && !session->ending)
 			on_session_event(keyd, session, polls[i].revents, turn[i - FIXED_POLLS]);
 	}
+	if (polls[3].revents && !keyd->unclear)
+		helper_take(keyd);
 	reap(keyd); /* their places are free for those who wait */
 	if (polls[1].revents)
 		accept_one(server, &server->consumers, new_consumer);
@@ -278,17 +334,20 @@ static int loop(struct server *server)
 {
 	struct pollfd polls[FIXED_POLLS + SESSIONS_MAX];
 
+	server->looked_ms = clock_now_ms();
 	while (!server->stopping) {
 		int wait_ms = tick(server);
 		if (server->keyd->unclear)
 			return -EUCLEAN;
-		size_t count = fill_polls(server, polls, clock_now_ms());
+		int64_t asked_ms = clock_now_ms();
+		size_t count = fill_polls(server, polls, asked_ms);
 		if (poll(polls, (nfds_t)count, wait_ms) < 0) {
 			if (errno == EINTR)
 				continue;
 			log_error("poll: %s", strerror(errno));
 			return -errno;
 		}
+		look(server, polls, asked_ms, wait_ms);
 		serve_events(server, polls, count);
 		reap(server->keyd);
 		if (server->keyd->unclear)
@@ -307,6 +366,7 @@ static void stop(struct keyd *keyd)
 	if (!keyd->unclear) /* it may write records, under whichever root key */
 		(void)revocation_tick(keyd, clock_now_ms());
 	keyd->revocations = NULL; /* the rest are parts of destructions */
+	helper_close(keyd);
 	destroy_forget_all(keyd);
 	sanitize_forget_all(keyd);
 	zeroize_forget(keyd);
@@ -350,6 +410,8 @@ int server_run(struct keyd *keyd)
 		rc = listener_open(&server.consumers, keyd->config.socket);
 	if (!rc)
 		rc = listener_open(&server.admins, keyd->config.admin_socket);
+	if (!rc)
+		rc = helper_open(keyd);
 	if (!rc)
 		rc = sandbox_enter(&keyd->config);
 	if (!rc) {

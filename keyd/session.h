@@ -55,6 +55,7 @@ struct session {
 	bool stranger;       /* no right at all: told so after its first message */
 	bool busy;           /* do not read the next message yet */
 	bool wants_to_send;
+	bool unread; /* something of the peer waited to be read when keyd looked last */
 	bool ending; /* close it after this round of the loop */
 };
 

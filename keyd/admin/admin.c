@@ -138,11 +138,21 @@ void admin_wait(struct admin *admin, struct admin_waiting *waiting, uint32_t ser
 	update(admin);
 }
 
+struct admin *admin_stop_waiting(struct admin_waiting *waiting)
+{
+	struct admin *admin = waiting->admin;
+
+	waiting->admin = NULL;
+	if (admin)
+		admin->waiting = NULL;
+	return admin;
+}
+
 void admin_answer_waiting(struct keyd *keyd, struct admin_waiting *waiting,
 	enum proto_status status, struct json_object *json, const char *fmt, ...)
 {
 	char message[PROTO_MESSAGE_BYTES];
-	struct admin *admin = waiting->admin;
+	struct admin *admin = admin_stop_waiting(waiting);
 	va_list ap;
 
 	if (!admin) {
@@ -152,8 +162,6 @@ void admin_answer_waiting(struct keyd *keyd, struct admin_waiting *waiting,
 	va_start(ap, fmt);
 	(void)vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
-	waiting->admin = NULL;
-	admin->waiting = NULL;
 	admin_answer(keyd, admin, waiting->serial, status, json, message);
 }
 

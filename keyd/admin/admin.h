@@ -38,6 +38,9 @@ struct admin *admin_new(const struct keyd *keyd, struct peer *peer);
 /* Makes admin wait for the transaction that waiting is part of. */
 void admin_wait(struct admin *admin, struct admin_waiting *waiting, uint32_t serial);
 
+/* Who waits, and does so no more; NULL: nobody. */
+struct admin *admin_stop_waiting(struct admin_waiting *waiting);
+
 /* Answers whoever waits, if anybody still does: json, taken over, may be NULL. */
 void admin_answer_waiting(struct keyd *keyd, struct admin_waiting *waiting,
 	enum proto_status status, struct json_object *json, const char *fmt, ...)

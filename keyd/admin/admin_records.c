@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "erasure.h"
+#include "helper.h"
 #include "inventory.h"
+#include "secret.h"
 #include "text.h"
 
 void request_audit(struct request *r)
@@ -51,51 +53,132 @@ static void describe(
 		v->records, v->last_keyed, older, locked);
 }
 
-static void answer_verdict(struct request *r, const struct audit_verdict *v)
+/* A verification under way, on the helper's thread. */
+struct verification {
+	struct helper_job job; /* first */
+	struct admin_waiting waiting;
+	int dir_fd;           /* borrowed: the store's */
+	struct audit_key key; /* a copy; bytes owned, NULL: none */
+	struct audit_mark kept;
+	struct audit_snapshot until;
+	struct audit_check check;
+	struct audit_verdict verdict;
+	int rc;
+};
+
+static void verification_free(struct helper_job *job)
 {
-	const struct audit *audit = &r->keyd->audit;
-	struct json_object *json = inventory_audit(audit, v);
+	struct verification *v = (struct verification *)job;
+
+	secret_free(v->key.bytes);
+	free(v);
+}
+
+static void verify(struct helper_job *job)
+{
+	struct verification *v = (struct verification *)job;
+
+	v->rc = audit_verify(v->dir_fd, &v->check, &v->verdict);
+}
+
+static void answer_verdict(struct keyd *keyd, struct verification *v)
+{
+	const struct audit_verdict *verdict = &v->verdict;
+	struct json_object *json = inventory_audit(&keyd->audit, verdict);
 	char text[PROTO_MESSAGE_BYTES];
 
-	if (v->first_bad_line) {
-		request_answer(r, PROTO_DAMAGED, json,
-			"the audit log is broken at line %" PRIu64 ": %s", v->first_bad_line,
-			v->reason);
-	} else if (v->torn || strcmp(v->head, audit->head) != 0) {
-		request_answer(r, PROTO_DAMAGED, json,
+	if (verdict->first_bad_line) {
+		admin_answer_waiting(keyd, &v->waiting, PROTO_DAMAGED, json,
+			"the audit log is broken at line %" PRIu64 ": %s", verdict->first_bad_line,
+			verdict->reason);
+	} else if (verdict->torn || strcmp(verdict->head, v->until.head) != 0 ||
+		   !audit_is_as_left(&keyd->audit)) {
+		admin_answer_waiting(keyd, &v->waiting, PROTO_DAMAGED, json,
 			"the audit log does not end with the last record that keyd wrote");
 	} else {
-		describe(&audit->key, v, text);
-		request_answer(r, PROTO_OK, json, "%s", text);
+		describe(&v->key, verdict, text);
+		admin_answer_waiting(keyd, &v->waiting, PROTO_OK, json, "%s", text);
 	}
+}
+
+static void on_verified(struct keyd *keyd, struct helper_job *job)
+{
+	struct verification *v = (struct verification *)job;
+
+	if (v->rc)
+		admin_answer_waiting(keyd, &v->waiting, PROTO_FAILED, NULL,
+			"cannot read the audit log: %s", strerror(-v->rc));
+	else
+		answer_verdict(keyd, v);
+	verification_free(job);
+}
+
+/* keyd stops. */
+static void drop_verification(struct helper_job *job)
+{
+	(void)admin_stop_waiting(&((struct verification *)job)->waiting);
+	verification_free(job);
+}
+
+/* What the thread needs is copied: keyd may lose the key meanwhile. */
+static int prepare_verification(const struct keyd *keyd, struct verification *v)
+{
+	const struct audit_key *key = &keyd->audit.key;
+
+	v->job.work = verify;
+	v->job.done = on_verified;
+	v->job.drop = drop_verification;
+	v->dir_fd = keyd->store.dir_fd;
+	v->check.until = &v->until;
+	if (v->kept.seq)
+		v->check.kept = &v->kept;
+	v->key = *key;
+	v->key.bytes = NULL;
+	if (key->bytes) {
+		v->key.bytes = secret_alloc(MAC_KEY_BYTES);
+		if (!v->key.bytes)
+			return -errno;
+		memcpy(v->key.bytes, key->bytes, MAC_KEY_BYTES);
+		v->check.key = &v->key;
+	}
+	return audit_take_snapshot(&keyd->audit, &v->until);
+}
+
+/* False when it is no head; then it has been answered. */
+static bool take_kept_head(struct request *r, struct audit_mark *kept)
+{
+	if (r->msg.type != PROTO_AUDIT_VERIFY_HEAD)
+		return true;
+	kept->seq = r->msg.audit_head.seq;
+	if (kept->seq && strspn(r->msg.audit_head.hash, "0123456789abcdef") == AUDIT_HASH_CHARS &&
+		!text_copy(kept->hash, sizeof(kept->hash), r->msg.audit_head.hash))
+		return true;
+	request_answer(r, PROTO_INVALID, NULL,
+		"this is no head: a number from 1, a colon, 64 hexadecimal digits");
+	return false;
 }
 
 void request_audit_verify(struct request *r)
 {
-	struct audit_mark kept = {.seq = r->msg.audit_head.seq};
-	struct audit_check check = {0};
-	struct audit_verdict verdict;
+	struct audit_mark kept = {.seq = 0};
 
-	if (r->msg.type == PROTO_AUDIT_VERIFY_HEAD) {
-		if (!kept.seq ||
-			strspn(r->msg.audit_head.hash, "0123456789abcdef") != AUDIT_HASH_CHARS ||
-			text_copy(kept.hash, sizeof(kept.hash), r->msg.audit_head.hash)) {
-			request_answer(r, PROTO_INVALID, NULL,
-				"this is no head: a number from 1, a colon, 64 hexadecimal digits");
-			return;
-		}
-		check.kept = &kept;
-	}
-	if (!request_audit_reading(r, "audit-verify"))
+	if (!take_kept_head(r, &kept) || !request_audit_reading(r, "audit-verify"))
 		return;
-	if (r->keyd->audit.key.bytes)
-		check.key = &r->keyd->audit.key;
-	int rc = audit_verify(r->keyd->store.dir_fd, &check, &verdict);
-	if (rc)
+	struct verification *v = calloc(1, sizeof(*v));
+	int rc = -ENOMEM;
+	if (v) {
+		v->kept = kept;
+		rc = prepare_verification(r->keyd, v);
+	}
+	if (rc) {
 		request_answer(
 			r, PROTO_FAILED, NULL, "cannot read the audit log: %s", strerror(-rc));
-	else
-		answer_verdict(r, &verdict);
+		if (v)
+			verification_free(&v->job);
+		return;
+	}
+	admin_wait(r->admin, &v->waiting, r->msg.serial);
+	helper_begin(r->keyd, &v->job); /* the helper owns v */
 }
 
 /*

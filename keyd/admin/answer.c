@@ -9,6 +9,8 @@
 
 #include "log.h"
 
+enum { CHUNKS_A_TURN = 64 }; /* 256 KiB: then it is the others' turn */
+
 void answer_start(struct answer *answer, uint32_t serial, enum proto_status status,
 	const char *message, char *text, int fd, uint64_t len_bytes)
 {
@@ -88,9 +90,12 @@ static int send_now(struct keyd *keyd, struct session *session, const struct pro
 bool answer_continue(struct keyd *keyd, struct session *session, struct answer *answer)
 {
 	struct proto_msg *msg = keyd->io.msg;
+	unsigned chunks = 0;
 	int rc = 0;
 
 	while (!rc && has_more(keyd, answer)) {
+		if (chunks++ == CHUNKS_A_TURN) /* somebody reads as fast as keyd sends */
+			return true;
 		msg->type = PROTO_TEXT;
 		msg->serial = answer->serial;
 		rc = fill_chunk(answer, &msg->text);

@@ -132,6 +132,7 @@ struct json_object *inventory_status(const struct keyd *keyd)
 		json_add_number(json, "audit_seq", keyd->audit.next_seq - 1) &&
 		json_add_string(json, "reserve", reserve_is_whole() ? "whole" : "not whole") &&
 		json_add_or_null(json, "certificate_key", signer_json(&keyd->signer)) &&
+		json_add_number(json, "loop_longest_ms", (uint64_t)keyd->loop_longest_ms) &&
 		json_add_string(json, "version", KEYD_VERSION);
 	return whole(ok, json);
 }

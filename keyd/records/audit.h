@@ -17,6 +17,7 @@
 
 #include <json-c/json.h>
 
+#include "audit_head.h"
 #include "audit_line.h"
 #include "mac.h"
 #include "peer.h"
@@ -68,12 +69,22 @@ struct audit_mark {
 	char hash[AUDIT_HASH_BYTES];
 };
 
+/* The log as it is at one moment, so that it can be verified while it grows. */
+struct audit_snapshot {
+	uint64_t size_bytes;
+	char head[AUDIT_HASH_BYTES];
+	struct audit_head sealed; /* valid when sealed_rc is 0 */
+	int sealed_rc;
+};
+
 struct audit_check {
 	const struct audit_key *key; /* NULL: the chain alone is checked */
 	/* Records without a code may end the log: a keyd whose store was locked has written them. */
 	bool may_end_without_code;
 	const struct audit_mark *kept; /* NULL: none */
 	struct json_object *exports;   /* to be filled (audit_exports.h); borrowed; NULL: none */
+	const struct audit_snapshot
+		*until; /* NULL: to the end of the file, with the sealed head there is */
 };
 
 struct audit_verdict {
@@ -98,6 +109,13 @@ struct audit_verdict {
  */
 int audit_verify(int dir_fd, const struct audit_check *check, struct audit_verdict *verdict)
 	__attribute__((warn_unused_result));
+
+/* The log as it is now. 0 or -errno. */
+int audit_take_snapshot(const struct audit *audit, struct audit_snapshot *snapshot)
+	__attribute__((warn_unused_result));
+
+/* Whether the file ends where keyd's last record does. */
+bool audit_is_as_left(const struct audit *audit);
 
 /*
  * Opens the log in dir_fd (borrowed until audit_log_close()), made if it is missing. key may be NULL; its

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/sha.h>
@@ -159,7 +160,9 @@ static void scan_lines(struct scan *s, FILE *f)
 	char line[AUDIT_LINE_BYTES_MAX + 1];
 	size_t len;
 
-	while ((len = read_line(f, line))) {
+	const struct audit_snapshot *until = s->check->until;
+
+	while ((!until || s->v->whole_bytes < until->size_bytes) && (len = read_line(f, line))) {
 		if (is_torn(f, line, len)) {
 			s->v->torn = true;
 			return;
@@ -207,7 +210,12 @@ static int begin(struct scan *s, int dir_fd)
 	int rc = mac_begin(&s->mac, key->bytes);
 	if (rc)
 		return rc;
-	s->head_rc = audit_head_read(dir_fd, &s->mac, &s->head);
+	if (s->check->until) {
+		s->head = s->check->until->sealed;
+		s->head_rc = s->check->until->sealed_rc;
+	} else {
+		s->head_rc = audit_head_read(dir_fd, &s->mac, &s->head);
+	}
 	if (s->head_rc && s->head_rc != -ENOENT && s->head_rc != -EBADMSG && s->head_rc != -ELOOP)
 		return s->head_rc;
 	s->head_seen = !s->head_rc && !s->head.seq; /* made for an empty log */
@@ -232,6 +240,28 @@ static int scan_file(struct scan *s, int dir_fd)
 	int rc = ferror(f) ? -EIO : 0;
 	(void)fclose(f);
 	return rc;
+}
+
+int audit_take_snapshot(const struct audit *audit, struct audit_snapshot *snapshot)
+{
+	struct mac mac = {.ctx = NULL};
+
+	*snapshot = (struct audit_snapshot){.size_bytes = audit->size_bytes};
+	memcpy(snapshot->head, audit->head, sizeof(snapshot->head));
+	if (!audit->key.bytes)
+		return 0;
+	int rc = mac_begin(&mac, audit->key.bytes);
+	if (!rc)
+		snapshot->sealed_rc = audit_head_read(audit->dir_fd, &mac, &snapshot->sealed);
+	mac_end(&mac);
+	return rc;
+}
+
+bool audit_is_as_left(const struct audit *audit)
+{
+	struct stat st;
+
+	return !fstat(audit->fd, &st) && (uint64_t)st.st_size == audit->size_bytes;
 }
 
 int audit_verify(int dir_fd, const struct audit_check *check, struct audit_verdict *verdict)

@@ -72,6 +72,33 @@ TGT=stopped && tgtd_stop
 TGT=good && tgtd_stop
 keyd_stop
 
+# A keyd that was stopped itself, while the answer lay in its socket.
+conf "kill-unresponsive = yes"
+sed -i 's/^revoke-timeout = .*/revoke-timeout = 5/' "$STATE/keyd.conf"
+keyd_start --config "$STATE/keyd.conf" || die "keyd starts again"
+level_create five
+volume_create five five.img 16M
+coproc CONSUMER { exec python3 "$TESTS/tools/consumer.py" "$STATE/keyd.sock" >"$STATE/told" 2>&1; }
+at_exit kill "$CONSUMER_PID"
+told() { grep -q "^$1" "$STATE/told"; }
+five=$(keyadm --json volume show "$STATE/five.img" | sed -n 's/.*"uuid": *"\([^"]*\)".*/\1/p' | head -n 1)
+echo "attach $five" >&"${CONSUMER[1]}"
+ok "a consumer has the key" wait_for 10 told "attach 0"
+LIMIT=60 keyadm --json level destroy five --yes >"$STATE/certificate" &
+destroyer=$!
+wait_for 10 told revoke || die "the consumer is told to wipe it"
+kill -STOP "$KEYD_PID"
+echo "ack $(sed -n 's/^revoke //p' "$STATE/told" | tail -n 1) 1" >&"${CONSUMER[1]}"
+sleep 7
+kill -CONT "$KEYD_PID"
+wait $destroyer
+is "a keyd that was stopped itself calls nobody silent" $? 0
+is "the answer in its socket counts" "$(pids acknowledged)" "[$CONSUMER_PID]"
+is "nobody was killed" "$(pids killed)" "[]"
+ok "the consumer lives" alive "$CONSUMER_PID"
+kill "$CONSUMER_PID"
+keyd_stop
+
 # A keyd of another user may not kill root's tgtd.
 conf "kill-unresponsive = yes"
 install -D -m 755 "$BUILD/keyd" "$STATE/bin/keyd"

@@ -214,10 +214,12 @@ static void run_loop(void)
 {
 	static struct pollfd polls[FIXED_POLLS + SESSIONS_MAX];
 
+	server.looked_ms = clock_now_ms();
 	for (int round = 0; round < ROUNDS_MAX; round++) {
 		int wait_ms = tick(&server);
 		size_t count = fill_polls(&server, polls, clock_now_ms());
 		int ready = poll(polls, (nfds_t)count, 0);
+		look(&server, polls, clock_now_ms(), 0);
 		serve_events(&server, polls, count);
 		reap(&keyd);
 		for (size_t i = 0; i < PEERS; i++)

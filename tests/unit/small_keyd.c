@@ -109,6 +109,7 @@ int small_keyd_start(void)
 {
 	memset(&small_keyd, 0, sizeof(small_keyd));
 	server = (struct server){.keyd = &small_keyd,
+		.looked_ms = clock_now_ms(),
 		.consumers = {.fd = -1},
 		.admins = {.fd = -1},
 		.signal_fd = -1};
@@ -234,7 +235,9 @@ void small_keyd_settle(void)
 		int wait_ms = tick(&server);
 		size_t count = fill_polls(&server, polls, clock_now_ms());
 		faults_disarm();
+		int64_t asked_ms = clock_now_ms();
 		int ready = poll(polls, (nfds_t)count, 0);
+		look(&server, polls, asked_ms, 0);
 		faults_arm();
 		serve_events(&server, polls, count);
 		reap(&small_keyd);
@@ -277,6 +280,16 @@ int small_keyd_order(uint16_t type, const char *name)
 
 	(void)snprintf(msg.level.level, sizeof(msg.level.level), "%s", name);
 	return small_keyd_ask(SMALL_ADMIN, &msg);
+}
+
+void small_keyd_send(enum small_peer who, const struct proto_msg *msg)
+{
+	send_as(who, msg);
+}
+
+void small_keyd_was_absent(int64_t ms)
+{
+	server.looked_ms -= ms;
 }
 
 void small_keyd_silence(bool silent)

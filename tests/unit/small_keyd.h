@@ -25,6 +25,12 @@ void small_keyd_end(void);
  */
 int small_keyd_ask(enum small_peer who, const struct proto_msg *msg);
 
+/* Sends msg, which lies in the socket until keyd's next look at it. */
+void small_keyd_send(enum small_peer who, const struct proto_msg *msg);
+
+/* As if keyd had not looked at its sockets for so long. */
+void small_keyd_was_absent(int64_t ms);
+
 /* A silent tgtd acknowledges nothing, and no time passes. */
 void small_keyd_silence(bool silent);
 
