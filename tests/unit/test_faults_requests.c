@@ -73,7 +73,7 @@ static int let_its_time_come(void)
 	return faults_fired() || small_keyd.pending ? PROTO_FAILED : PROTO_OK;
 }
 
-ORDER(volume_key, PROTO_VOLUME_KEY, "/red.img")
+ORDER(volume_key, PROTO_VOLUME_KEY, lab_get()->volume)
 
 static void guard_keys(void)
 {

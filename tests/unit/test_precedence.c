@@ -13,7 +13,7 @@
 #include "precedence.h"
 
 #define RED    "red"
-#define VOLUME "/red.img"
+#define VOLUME lab_get()->volume
 
 static int resize(enum small_peer who)
 {
