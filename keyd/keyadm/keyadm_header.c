@@ -14,7 +14,6 @@ int header_read(int fd, struct header *header)
 	uint8_t *at = header->copy[0];
 	size_t len = sizeof(*header), done = 0;
 
-	memset(header, 0, sizeof(*header));
 	while (done < len) {
 		ssize_t n = pread(fd, at + done, len - done, (off_t)done);
 		if (n < 0 && errno == EINTR)
@@ -32,7 +31,7 @@ int header_read(int fd, struct header *header)
  * Through the library, which checks everything. It writes, too: what it finds damaged it replaces. So it gets a file
  * in memory, with the length of a whole header.
  */
-static int load(const struct header *header, struct luks_segment *segment, struct header *result)
+int header_segment(const struct header *header, struct luks_segment *segment)
 {
 	struct luks *luks = NULL;
 
@@ -47,37 +46,8 @@ static int load(const struct header *header, struct luks_segment *segment, struc
 	if (!rc)
 		*segment = *luks_segment(luks);
 	luks_free(luks);
-	if (!rc && result)
-		rc = header_read(fd, result);
 	(void)close(fd);
 	if (rc == -EKEYREJECTED || (!rc && !text_is_uuid(segment->uuid)))
 		rc = -EINVAL;
-	return rc;
-}
-
-int header_segment(const struct header *header, struct luks_segment *segment)
-{
-	return load(header, segment, NULL);
-}
-
-int header_segment_of(const struct header *header, unsigned int copy, struct luks_segment *segment)
-{
-	struct header alone = *header;
-
-	memset(alone.copy[1 - copy], 0, HEADER_COPY_BYTES);
-	return load(&alone, segment, NULL);
-}
-
-int header_restore(struct header *header, unsigned int copy)
-{
-	struct header alone = *header, whole;
-	struct luks_segment segment;
-
-	memset(alone.copy[copy], 0, HEADER_COPY_BYTES);
-	int rc = load(&alone, &segment, &whole);
-	if (!rc && memcmp(whole.copy[1 - copy], alone.copy[1 - copy], HEADER_COPY_BYTES) != 0)
-		rc = -EIO; /* the copy that is whole stays as it is */
-	if (!rc)
-		memcpy(header->copy[copy], whole.copy[copy], HEADER_COPY_BYTES);
 	return rc;
 }

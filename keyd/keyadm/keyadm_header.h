@@ -16,7 +16,7 @@ struct header {
 	uint8_t copy[HEADER_COPIES][HEADER_COPY_BYTES];
 };
 
-/* What fd, a file or block device, begins with; zeros past its end. 0 or -errno. */
+/* What fd, a file or block device, begins with; past its end header, which was zeros, stays. 0 or -errno. */
 int header_read(int fd, struct header *header) __attribute__((warn_unused_result));
 
 /*
@@ -25,12 +25,5 @@ int header_read(int fd, struct header *header) __attribute__((warn_unused_result
  */
 int header_segment(const struct header *header, struct luks_segment *segment)
 	__attribute__((warn_unused_result));
-
-/* The same from one copy alone: 0 is the first. */
-int header_segment_of(const struct header *header, unsigned int copy, struct luks_segment *segment)
-	__attribute__((warn_unused_result));
-
-/* Makes the copy that the other one says, in memory. 0 or -errno. */
-int header_restore(struct header *header, unsigned int copy) __attribute__((warn_unused_result));
 
 #endif

@@ -61,7 +61,7 @@ static int open_store(const char *path)
 static int read_uuid(int fd, char uuid[PROTO_UUID_BYTES])
 {
 	struct luks_segment segment;
-	struct header header;
+	struct header header = {0};
 
 	int rc = header_read(fd, &header);
 	if (!rc)

@@ -94,7 +94,7 @@ static int parse_size(const struct resize *r, const char *text, uint64_t *size_b
 static int check_header(const struct resize *r)
 {
 	struct luks_segment segment;
-	struct header header;
+	struct header header = {0};
 
 	int rc = header_read(r->target.fd, &header);
 	if (rc)

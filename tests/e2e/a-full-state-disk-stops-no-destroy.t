@@ -7,6 +7,7 @@
 . "$TESTS/tpm.sh"
 
 STORE=$STATE/store
+# shellcheck disable=SC2016 # evaluated at the end
 at_exit '! mountpoint -q "$STORE" || umount -l "$STORE"'
 
 fill() { # bytes first, then files

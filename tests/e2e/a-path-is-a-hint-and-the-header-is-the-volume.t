@@ -113,6 +113,7 @@ is "the path names the one that lies there" "$(named "$STATE/a.img")" "$(uuid a.
 
 # --- what tgt cannot serve -------------------------------------------------------------------------
 
+# shellcheck disable=SC2016 # they are names
 for name in 'a,b' 'a"b' 'a$b' 'a`b' 'a\b' 'a#b' 'a '; do
 	refused "no volume at '$name'" 1 "tgt could not serve" keyadm volume create --level l --size 1M "$STATE/$name"
 	not_ok "and no file" test -e "$STATE/$name"
