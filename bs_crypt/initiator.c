@@ -26,7 +26,7 @@ static const char *check_name(char *name, size_t len)
 		return "does not begin with iqn., eui. or naa.";
 	for (size_t i = 0; i < len; i++)
 		if (!is_letter_or_digit(name[i]) && !strchr("-.:", name[i]))
-			return "has a character that RFC 7143 does not allow";
+			return "has a character other than A-Z a-z 0-9 - . :";
 	return NULL;
 }
 

@@ -39,8 +39,9 @@ static int say_hello(struct proto_channel *ch, char *why, size_t n)
 		rc = proto_channel_take_page(ch, page_fd);
 		if (rc)
 			(void)snprintf(why, n,
-				"the page that is shared with keyd cannot be mapped or locked: %s "
-				"(ulimit -l)",
+				"cannot map or lock the page shared with keyd: %s: raise "
+				"LimitMEMLOCK= "
+				"of this tgtd (ulimit -l)",
 				strerror(-rc));
 		return rc;
 	}

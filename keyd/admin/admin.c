@@ -109,7 +109,7 @@ void admin_answer(struct keyd *keyd, struct admin *admin, uint32_t serial, enum 
 		if (!text) {
 			len = 0;
 			status = status == PROTO_OK ? PROTO_FAILED : status;
-			message = "done, but keyd has no memory to tell more";
+			message = "done, but keyd ran out of memory while building the answer";
 		}
 	}
 	answer_start(&admin->answer, serial, status, message, text, -1, len);

@@ -99,11 +99,11 @@ static bool may_hurry(struct request *r, const char *level)
 					    .level = level,
 					    .detail = proto_type_name(r->msg.type),
 					    .result = "denied"});
-	request_answer(r, PROTO_DENIED, NULL,
-		"nothing was destroyed: keyd.conf(5) says %s, so ask for it with "
-		"keyadm level destroy",
+	request_answer(r, PROTO_DENIED, NULL, "nothing was destroyed: keyd.conf(5) says %s; %s",
 		r->keyd->config.emergency == 0 ? "emergency = no"
-					       : "approval, and not emergency = yes");
+					       : "approval, and not emergency = yes",
+		level ? "give the same command without --emergency"
+		      : "root on this machine may zeroize");
 	return false;
 }
 

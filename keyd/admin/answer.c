@@ -50,7 +50,7 @@ static bool has_more(const struct keyd *keyd, struct answer *answer)
 	if (failed) {
 		answer->status = PROTO_FAILED;
 		(void)snprintf(answer->message, sizeof(answer->message),
-			"keyd ran out of memory in the middle of the list");
+			"keyd ran out of memory while sending the list: ask again");
 	}
 	return answer->text != NULL;
 }

@@ -322,9 +322,9 @@ static enum proto_status carry_out(
 		    p->scope.volume ? OPERATION_DESTROY_VOLUME : OPERATION_DESTROY_LEVEL, &p->scope,
 		    &held))
 		return refuse(message, PROTO_BUSY,
-			"it is being destroyed already: the request is carried out after that, if "
-			"that "
-			"fails");
+			"its destruction is under way already; if that fails, keyd carries out "
+			"this "
+			"request");
 	if (p->terms.approved)
 		(void)snprintf(detail, sizeof(detail), "request %s, approved by uid %u", p->id,
 			(unsigned)p->terms.approver);
@@ -373,8 +373,8 @@ enum proto_status pending_approve(struct keyd *keyd, struct pending *p, struct a
 		if (audit(keyd, p, "approve", by, "denied"))
 			log_error("a refused approval is not in the audit log");
 		return refuse(message, PROTO_DENIED,
-			"who asked for it cannot approve it: another security administrator has "
-			"to");
+			"the requester cannot approve the request: ask another security "
+			"administrator");
 	}
 	if (audit(keyd, p, "approve", by, "ok"))
 		return refuse(message, PROTO_FAILED,

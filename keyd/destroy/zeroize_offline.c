@@ -184,7 +184,7 @@ static void become_keyadm(const char *socket)
 	if (len <= 0)
 		return;
 	memcpy(strrchr(path, '/') + 1, name, sizeof(name));
-	(void)fprintf(stderr, "keyd: a keyd is running: %s zeroize --all does it\n", path);
+	(void)fprintf(stderr, "keyd: a keyd is running; asking it with %s zeroize --all\n", path);
 	(void)execv(path, (char *const *)(uintptr_t)argv);
 }
 

@@ -59,12 +59,12 @@ int keyadm_zeroize_offline(const struct keyadm_args *args)
 	}
 	int rc = find_keyd(path);
 	if (!rc) {
-		(void)fprintf(stderr, "keyadm: no keyd answers: %s --zeroize does it\n", path);
+		(void)fprintf(stderr, "keyadm: no keyd answers; running %s --zeroize\n", path);
 		(void)execv(path, (char *const *)(uintptr_t)argv);
 		rc = -errno;
 	}
 	return keyadm_refuse(rc,
 		"nothing was destroyed: keyd does not run, and keyd --zeroize cannot be started: "
-		"%s; run it as keyd's user",
+		"%s; run keyadm as keyd's user or root",
 		strerror(-rc));
 }

@@ -273,10 +273,11 @@ const char *ledger_doubt(int dir_fd, const struct audit *audit)
 	uint64_t damaged;
 
 	if (!audit->key.bytes)
-		return "the key of the audit log is not at hand, so nobody can tell whether the "
-		       "ledger is whole";
+		return "the store is locked or has no audit key, so the ledger cannot be checked: "
+		       "unlock the store and ask again";
 	if (audit->broken)
-		return "the audit log, which the ledger is compared with, is broken";
+		return "the audit log is broken, so the ledger cannot be checked: run keyadm audit "
+		       "--verify";
 	struct json_object *entries = ledger_list(dir_fd, &damaged);
 	struct json_object *found = json_object_new_object();
 	if (!entries || !found)
@@ -287,7 +288,8 @@ const char *ledger_doubt(int dir_fd, const struct audit *audit)
 				"in the audit log";
 	}
 	if (!doubt && !has_all(audit, found))
-		doubt = "the ledger lacks, or has changed, what the audit log says was exported";
+		doubt = "the ledger lacks, or has changed, what the audit log says was exported: "
+			"look for export and volume-key in keyadm audit";
 	json_object_put(found);
 	json_object_put(entries);
 	return doubt;

@@ -203,8 +203,8 @@ bool reserve_helps(int rc)
 		return false;
 	if (!reserve.spent)
 		log_error(
-			"the state disk is full: this goes on in the reserve, and nothing else is "
-			"written until there is room");
+			"the state disk is full: keyd uses its reserve to suspend and destroy, and "
+			"refuses to write anything else: make room on the disk of the key store");
 	reserve.spent = true;
 	if (renameat(fd, whole_mark, fd, spent_mark) && errno != ENOENT)
 		log_warning("a restart may take the reserve for whole: %s", strerror(errno));
