@@ -277,8 +277,8 @@ static void keys_of_the_level_that_was_before_are_erased_and_counted(void **stat
 	assert_int_equal(zeroize_medium_left(here.dir_fd, &left), 0);
 
 	const struct scope level = {.level = red};
-	const struct scope a = {.level = red, .volume = keystore_volume(&here, "/srv/a")};
-	const struct scope b = {.level = red, .volume = keystore_volume(&here, "/srv/b")};
+	const struct scope a = {.level = red, .volume = keystore_volume_at(&here, "/srv/a", 0)};
+	const struct scope b = {.level = red, .volume = keystore_volume_at(&here, "/srv/b", 0)};
 	assert_int_equal(key_files(&a), 3);
 	assert_int_equal(
 		key_files(&level), 3 + 6 + 3); /* levels' keys, volumes' keys, the others */

@@ -156,20 +156,20 @@ static void a_size_that_nobody_serves_can_be_taken_back(void **state)
 	assert_int_equal(keystore_volume_resize(&ks, volume, 1ULL << 62), 0);
 	assert_int_equal(keystore_volume_resize(&ks, volume, 4 * mib), 0);
 	reopen();
-	volume = keystore_volume(&ks, "/srv/a");
+	volume = keystore_volume_at(&ks, "/srv/a", 0);
 	assert_int_equal(volume->size_bytes, 4 * mib);
 	assert_int_equal(volume->served_bytes, mib);
 	assert_int_equal(keystore_volume_note_served(&ks, volume, 2 * mib), 0);
 	assert_int_equal(keystore_volume_note_served(&ks, volume, mib), 0);
 	reopen();
-	volume = keystore_volume(&ks, "/srv/a");
+	volume = keystore_volume_at(&ks, "/srv/a", 0);
 	assert_int_equal(volume->served_bytes, 2 * mib);
 	secret_free(key_of(volume));
 	assert_int_equal(volume->state, KEY_ACTIVE);
 	assert_int_equal(keystore_volume_note_served(&ks, volume, 4 * mib), 0);
 	assert_int_equal(volume->served_bytes, 0);
 	reopen();
-	volume = keystore_volume(&ks, "/srv/a");
+	volume = keystore_volume_at(&ks, "/srv/a", 0);
 	assert_string_equal(volume->path, "/srv/a");
 	assert_int_equal(volume->served_bytes, 0);
 }
