@@ -526,7 +526,7 @@ inline begin(erase)
 /* request_level_destroy() @ keyd/admin/admin_levels.c, destroy_start(), declare(), write_intent() @ keyd/destroy/destroy.c */
 inline destroy_start()
 {
-	CRASH_POINT; /* audit_append() @ keyd/records/audit.c */
+	CRASH_POINT; /* audit_append() @ keyd/records/audit_repeats.c */
 #ifndef MISTAKE_intent_written_after_the_revocation
 	erasure_write_intent(REVOKING);
 #endif
@@ -581,7 +581,7 @@ inline finish()
 	end_of_destroy()
 }
 
-/* destroy_step() @ keyd/destroy/destroy.c, erasure_step(), erase_level_key(), visit_remnants() @ keyd/destroy/erasure.c */
+/* destroy_step() @ keyd/destroy/destroy.c, erasure_step(), visit_level_keys(), visit_level() @ keyd/destroy/erasure.c */
 inline destroy_step()
 {
 	CRASH_POINT;
@@ -813,7 +813,7 @@ inline dispatch()
 	number = 0
 }
 
-/* keysession_send_attach() @ bs_crypt/keymessages.c, attach_due_members() @ bs_crypt/keysession.c */
+/* send_attach(), attach_those() @ bs_crypt/keymessages.c */
 inline send_attach()
 {
 	attach_due = false;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # The model of the session and destroy protocol (docs/model) keeps its promises whatever crashes when,
 # the planted mistakes break them, and the functions that the model speaks of exist.
-TEST_LIMIT=${TEST_LIMIT:-900}
+TEST_LIMIT=${TEST_LIMIT:-1500}
 . "$(dirname "$0")/../lib.sh"
 
 [ -z "${SANITIZE-}" ] || skip_all "nothing of it is built with sanitizers"
@@ -17,7 +17,7 @@ verify() {
 	# shellcheck disable=SC2086 # flags are words
 	spin -a $spin "$model" >out 2>&1 &&
 		gcc -w -DCOLLAPSE -DMEMLIM=3000 $gcc -o pan pan.c >>out 2>&1 &&
-		timeout 170 ./pan -n -m400000 -w24 $pan >>out 2>&1
+		timeout 800 ./pan -n -m400000 -w24 $pan >>out 2>&1
 	echo "exit $?" >>out
 	rm -f pan pan.*
 }
