@@ -163,8 +163,10 @@ void keysession_attach_due(struct session *s)
 
 	s->crowded = false;
 	for (struct keysession_member *m = s->members; m; m = m->next) {
-		if (m->retry_at_ms && now >= m->retry_at_ms)
+		if (m->retry_at_ms && now >= m->retry_at_ms) {
 			m->attach_due = true;
+			m->retry_at_ms = 0;
+		}
 	}
 	/* So that a connection that breaks again and again has given each its key in the end. */
 	if (s->online && attach_those(s, false))

@@ -269,9 +269,11 @@ bool volume_grows(const struct volume *vol)
 
 int volume_grow(struct volume *vol, char *why, size_t why_bytes)
 {
-	uint64_t size_bytes = vol->recorded_bytes;
-
 	int rc = store_measure(vol->store);
+	uint64_t size_bytes =
+		vol->recorded_bytes; /* measuring may take long, and it may be taken back */
+	if (!rc && size_bytes <= vol->size_bytes)
+		return 0;
 	if (rc)
 		(void)snprintf(why, why_bytes, "cannot measure it: %s", strerror(-rc));
 	else

@@ -306,15 +306,21 @@ static int audit_attach(struct attach *a, enum proto_status status)
 	return 0;
 }
 
-/* How many keys one user may fetch at once: all of them, some times over. */
-static unsigned usual_fetches(const struct keystore *ks)
+/*
+ * How many keys one user may fetch at once: all of them, some times over. A store with many volumes earns them back
+ * faster, so that a tgtd which was started again and again waits for less than an hour.
+ */
+static void set_usual_fetches(struct keyd *keyd)
 {
-	enum { AT_LEAST = 1024, TIMES = 4 };
+	enum { AT_LEAST = 1024, TIMES = 4, FEW_VOLUMES = 256, EACH_MS = 10 * 1000 };
+	struct repeats *repeats = keyd->audit.repeats;
 	size_t volumes = 0;
 
-	for (size_t i = 0; i < ks->level_count; i++)
-		volumes += ks->levels[i]->volume_count;
-	return (unsigned)(AT_LEAST + TIMES * volumes);
+	for (size_t i = 0; i < keyd->store.level_count; i++)
+		volumes += keyd->store.levels[i]->volume_count;
+	repeats->fetch_burst = (unsigned)(AT_LEAST + TIMES * volumes);
+	repeats->fetch_each_ms = (int64_t)EACH_MS * FEW_VOLUMES /
+				 (int64_t)(volumes > FEW_VOLUMES ? volumes : FEW_VOLUMES);
 }
 
 /*
@@ -355,7 +361,7 @@ static enum proto_status release_key(struct attach *a, struct proto_attach_reply
 {
 	size_t held_before = a->consumer->held_count;
 
-	a->keyd->audit.repeats->fetch_burst = usual_fetches(&a->keyd->store);
+	set_usual_fetches(a->keyd);
 	int rc = keystore_volume_key(&a->keyd->store, a->volume, reply->key);
 	if (rc == -EBADMSG)
 		return refuse(a, PROTO_DAMAGED,
@@ -488,6 +494,15 @@ static void drop_revoked(const struct keyd *keyd, struct consumer *consumer, uin
 	consumer->held_count = kept;
 }
 
+/* Whether keys of the REVOKE with this serial are still counted as held. */
+static bool owes_answer(const struct consumer *consumer, uint32_t serial)
+{
+	for (size_t i = 0; i < consumer->held_count; i++)
+		if (consumer->held[i].revoked_by == serial)
+			return true;
+	return false;
+}
+
 static void on_revoke_ack(struct keyd *keyd, struct consumer *consumer)
 {
 	uint32_t serial = keyd->io.msg->serial, wiped = keyd->io.msg->revoke_ack.wiped;
@@ -504,7 +519,10 @@ static void on_revoke_ack(struct keyd *keyd, struct consumer *consumer)
 		.by = &consumer->session.peer,
 		.detail = detail,
 		.result = "ok"};
-	int rc = audit_append_repeat(&keyd->audit, &late, REPEAT_FETCH);
+	/* An answer that was waited for comes once. Any other may be sent again and again. */
+	int rc = owes_answer(consumer, serial)
+			 ? audit_append(&keyd->audit, &late)
+			 : audit_append_repeat(&keyd->audit, &late, REPEAT_FETCH);
 	if (rc)
 		log_error("a late acknowledgement is not in the audit log: %s", strerror(-rc));
 	drop_revoked(keyd, consumer, serial);
@@ -542,8 +560,11 @@ static void on_store(struct keyd *keyd, struct consumer *consumer)
 		keystore_volume_state(volume) != KEY_ACTIVE ||
 		store->store_bytes <= volume->data_offset_bytes)
 		return;
-	int rc = keystore_volume_note_served(
-		&keyd->store, volume, store->store_bytes - volume->data_offset_bytes);
+	uint64_t served_bytes = store->store_bytes - volume->data_offset_bytes;
+	if (served_bytes > volume->size_bytes)
+		served_bytes = volume->size_bytes;
+	served_bytes -= served_bytes % volume->sector_bytes;
+	int rc = keystore_volume_note_served(&keyd->store, volume, served_bytes);
 	if (rc)
 		log_error("volume %s: cannot record that its new size is served: %s", volume->uuid,
 			token_strerror(rc));

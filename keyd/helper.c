@@ -11,7 +11,7 @@
 #include "log.h"
 #include "secret.h"
 
-enum { STACK_BYTES = 512 * 1024 };
+enum { STACK_BYTES = 512 * 1024, JOBS_MAX = 8 };
 
 struct helper {
 	struct helper_job *jobs; /* in their order; the first one is under way */
@@ -88,6 +88,18 @@ static void begin_first(struct helper *helper)
 	log_warning("there is no thread for long work, which keeps everybody waiting: %s",
 		strerror(-rc));
 	(void)run(helper);
+}
+
+bool helper_has_room(const struct keyd *keyd, uid_t uid)
+{
+	size_t jobs = 0;
+
+	if (!keyd->helper)
+		return true;
+	for (const struct helper_job *job = keyd->helper->jobs; job; job = job->next)
+		if (job->uid == uid || ++jobs == JOBS_MAX)
+			return false;
+	return true;
 }
 
 void helper_begin(struct keyd *keyd, struct helper_job *job)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /*
- * A thread for work that takes long and cannot be cut into steps: Argon2id, reading a long log. The loop serves on
+ * A thread for work that takes long and cannot be cut into steps, such as reading a long log. The loop serves on
  * meanwhile, and takes the result. One job at a time, the others wait in their order.
  *
  * work() runs on that thread, and touches nothing but its job: what it needs is copied there, keys and passphrases
@@ -9,10 +9,14 @@
 #ifndef KEYD_HELPER_H
 #define KEYD_HELPER_H
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "keyd.h"
 
 struct helper_job {
 	struct helper_job *next;
+	uid_t uid; /* for whom */
 	void (*work)(struct helper_job *job);
 	/* On keyd's own thread, after work(). Frees the job. */
 	void (*done)(struct keyd *keyd, struct helper_job *job);
@@ -25,6 +29,12 @@ int helper_open(struct keyd *keyd) __attribute__((warn_unused_result));
 
 /* Readable when helper_take() has something to do. -1: not open. */
 int helper_fd(const struct keyd *keyd);
+
+/*
+ * Whether a job for uid may begin: each user has one at a time, and few wait in all. A job whose asker has gone still
+ * counts until it has ended.
+ */
+bool helper_has_room(const struct keyd *keyd, uid_t uid) __attribute__((warn_unused_result));
 
 /*
  * Begins job, or puts it in line; either done() or drop() is called, once. Where there is no thread to be had, work()

@@ -162,7 +162,16 @@ void request_audit_verify(struct request *r)
 {
 	struct audit_mark kept = {.seq = 0};
 
-	if (!take_kept_head(r, &kept) || !request_audit_reading(r, "audit-verify"))
+	if (!take_kept_head(r, &kept))
+		return;
+	if (!helper_has_room(r->keyd, r->admin->session.peer.uid)) {
+		request_answer(r, PROTO_BUSY, NULL,
+			"the audit log is being verified for you already: wait until that has "
+			"ended, "
+			"and try again");
+		return;
+	}
+	if (!request_audit_reading(r, "audit-verify"))
 		return;
 	struct verification *v = calloc(1, sizeof(*v));
 	int rc = -ENOMEM;
@@ -177,6 +186,7 @@ void request_audit_verify(struct request *r)
 			verification_free(&v->job);
 		return;
 	}
+	v->job.uid = r->admin->session.peer.uid;
 	admin_wait(r->admin, &v->waiting, r->msg.serial);
 	helper_begin(r->keyd, &v->job); /* the helper owns v */
 }

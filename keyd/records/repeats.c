@@ -6,12 +6,12 @@
 
 enum { STRANGERS_BURST = 120, STRANGERS_EACH_MS = 10 * 1000 };
 
-/* What a user earns: so many records at once, then one in each_ms. The burst of REPEAT_FETCH is the owner's. */
+/* What a user earns: so many records at once, then one in each_ms. Of REPEAT_FETCH until the owner sets it. */
 static const struct {
 	unsigned burst;
 	int64_t each_ms;
 } rates[REPEAT_BUDGETS] = {
-	[REPEAT_FETCH] = {0, (int64_t)10 * 1000},
+	[REPEAT_FETCH] = {1024, (int64_t)10 * 1000},
 	[REPEAT_REFUSAL] = {20, (int64_t)5 * 60 * 1000},
 	[REPEAT_STRANGER] = {20, (int64_t)5 * 60 * 1000},
 };
@@ -96,9 +96,11 @@ static struct repeat_share *find_share(
 static bool take_from(struct repeats *repeats, enum repeat_budget budget,
 	struct repeat_share *share, int64_t now_ms)
 {
-	unsigned burst = budget == REPEAT_FETCH ? repeats->fetch_burst : rates[budget].burst;
+	bool set = budget == REPEAT_FETCH && repeats->fetch_burst;
+	unsigned burst = set ? repeats->fetch_burst : rates[budget].burst;
+	int64_t each_ms = set ? repeats->fetch_each_ms : rates[budget].each_ms;
 
-	if (!take(share, burst ? burst : 1, rates[budget].each_ms, now_ms))
+	if (!take(share, burst, each_ms, now_ms))
 		return false;
 	if (budget != REPEAT_STRANGER ||
 		take(&repeats->strangers, STRANGERS_BURST, STRANGERS_EACH_MS, now_ms))

@@ -59,7 +59,9 @@ struct repeats {
 	struct repeat_share shares[REPEAT_BUDGETS]
 				  [REPEAT_USERS_MAX + 1]; /* the last is for the others */
 	struct repeat_share strangers;
-	unsigned fetch_burst; /* how many REPEAT_FETCH may come at once; set by the owner */
+	/* How many REPEAT_FETCH may come at once, and how often one more; set by the owner, 0: not yet. */
+	unsigned fetch_burst;
+	int64_t fetch_each_ms;
 };
 
 /* The decision with this digest, or NULL. */

@@ -192,12 +192,17 @@ static void drop_it(struct helper_job *job)
 	(void)job;
 }
 
+enum { SECOND_UID = 4711 }; /* of SMALL_SECOND_ADMIN */
+
 static void begin_long_job(struct long_job *job)
 {
 	small_keyd_reset();
 	assert_int_equal(small_keyd_start(), 0);
 	assert_int_equal(helper_open(&small_keyd), 0);
-	*job = (struct long_job){.job = {.work = wait_at_gate, .done = note_done, .drop = drop_it}};
+	*job = (struct long_job){.job = {.uid = SECOND_UID,
+					 .work = wait_at_gate,
+					 .done = note_done,
+					 .drop = drop_it}};
 	assert_int_equal(pipe(job->gate), 0);
 	helper_begin(&small_keyd, &job->job);
 }
@@ -250,6 +255,21 @@ static void who_goes_away_leaves_the_work_behind(void **state)
 	close_gate(&job);
 }
 
+static void a_user_has_one_job_at_a_time(void **state)
+{
+	const struct proto_msg verify = {.type = PROTO_AUDIT_VERIFY, .serial = 2};
+	struct long_job job;
+
+	(void)state;
+	begin_long_job(&job);
+	assert_int_equal(small_keyd_ask(SMALL_SECOND_ADMIN, &verify), PROTO_BUSY);
+	assert_int_equal(small_keyd_ask(SMALL_ADMIN, &verify), -1);
+	assert_int_equal(write(job.gate[1], "x", 1), 1);
+	while (!job.done)
+		wait_for_helper();
+	close_gate(&job);
+}
+
 static void keyd_stops_with_work_under_way(void **state)
 {
 	struct long_job job;
@@ -274,6 +294,7 @@ int main(void)
 		cmocka_unit_test(a_silent_stranger_is_still_cut_off),
 		cmocka_unit_test(keyd_serves_while_it_reads_a_long_log),
 		cmocka_unit_test(who_goes_away_leaves_the_work_behind),
+		cmocka_unit_test(a_user_has_one_job_at_a_time),
 		cmocka_unit_test(keyd_stops_with_work_under_way),
 	};
 

@@ -28,6 +28,7 @@ static int make_log(void **state)
 	if (audit_log_open(&audit, dir_fd, NULL))
 		return -1;
 	audit.repeats->fetch_burst = repeats.fetch_burst = BURST;
+	audit.repeats->fetch_each_ms = repeats.fetch_each_ms = 10 * 1000;
 	return 0;
 }
 
@@ -281,6 +282,7 @@ static void a_user_with_many_volumes_loses_his_own_oldest_first(void **state)
 
 	(void)state;
 	audit.repeats->fetch_burst = 10000;
+	audit.repeats->fetch_each_ms = 10 * 1000;
 	assert_int_equal(happen(REPEAT_FETCH, BOB, 8, "v", "/v"), 0);
 	for (int i = 0; i < 2 * REPEATS_MAX; i++) {
 		(void)snprintf(volume, sizeof(volume), "v%d", i);
