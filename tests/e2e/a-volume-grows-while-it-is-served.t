@@ -162,6 +162,8 @@ kill_pid "$KEYD_PID"
 keyd_start --config "$STATE/keyd.conf" || die "keyd starts again"
 is "keyd remembers both sizes" "$(keyadm --json volume show "$c" | grep -o '"s[a-z]*_bytes":[0-9]*' | xargs)" \
 	"size_bytes:$((1 << 62)) served_bytes:$((32 << 20))"
+tgtd_is_back() { ! resize "$c" 31M 2>&1 | grep -q "has not told"; }
+wait_for 15 tgtd_is_back
 refused "less than was served is refused" 1 "do not shrink" resize "$c" 31M
 like "the size is taken back" "$(wait_for 15 resize "$c" 32M; resize "$c" 32M 2>&1)" "$((32 << 20)) bytes already; 1 tgtd"
 is "on record, too" "$(recorded c.img) $(length c.img)" "$((32 << 20)) $(((32 << 20) + LUKS_DATA_OFFSET))"
