@@ -453,7 +453,7 @@ static void on_attach(struct keyd *keyd, struct consumer *consumer)
 	if (status != PROTO_OK)
 		(void)audit_attach(&a, status);
 	msg->attach_reply.status = status;
-	if (status == PROTO_OK || status == PROTO_SUSPENDED) {
+	if (a.volume && (status == PROTO_OK || status == PROTO_SUSPENDED)) {
 		fill_record(a.volume, &msg->attach_reply);
 		settle_size(&a, held, &msg->attach_reply);
 	}

@@ -30,6 +30,8 @@ run_unit()
 	local test out
 	for test in "$BUILD"/tests/test_*; do
 		[ -x "$test" ] || continue
+		# Thousands of runs of one thread: the thread sanitizer would find nothing in a quarter of an hour.
+		case ${SANITIZE:-}:$test in *thread*:*/test_faults_*) continue ;; esac
 		out=$(timeout 600 "$test" 2>&1)
 		local rc=$?
 		local ok bad

@@ -261,7 +261,7 @@ int keyadm_path_create(const char *path, int flags, mode_t mode)
 int keyadm_path_read(const char *path)
 {
 	char link[PROC_PATH_BYTES];
-	struct stat st;
+	struct stat st = {0};
 	int fd = -1;
 
 	int at = open(path, O_PATH | O_CLOEXEC);
