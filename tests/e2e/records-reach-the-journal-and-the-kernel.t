@@ -69,7 +69,7 @@ unlike "the journal missed nothing" "$(<"$STATE/keyd.log")" "the journal misses"
 kill -STOP $reader
 for ((i = 0; i < 600; i++)); do # records until its queue is full: net.unix.max_dgram_qlen
 	grep -q "the journal misses record" "$STATE/keyd.log" && break
-	keyadm audit >/dev/null
+	keyadm level create "journal-$i" >/dev/null
 done
 ok "a journal that reads nothing is not waited for" level_create patient
 like "and what it missed is told" "$(<"$STATE/keyd.log")" "the journal misses record [0-9]+ and perhaps more: Resource temporarily unavailable"
@@ -118,7 +118,7 @@ ok "a kernel that does not answer is not waited for" level_create stuck
 ok "nor by a destruction" keyadm level destroy stuck --yes
 for ((i = 0; i < 200; i++)); do # records until the queue is full
 	grep -q "audit subsystem is slow" "$STATE/keyd.log" && break
-	keyadm audit >/dev/null
+	keyadm level create "kernel-$i" >/dev/null
 done
 like "what it misses is told" "$(<"$STATE/keyd.log")" "audit subsystem is slow: it misses record [0-9]+ and perhaps more"
 kill "$KEYD_PID"
