@@ -3,7 +3,7 @@
 # What every shell test sources: TAP, a private state folder, keyd and tgtd in it (daemons.sh), and
 # clean-up that happens however the test ends. See README.md.
 
-TEST_LIMIT=${TEST_LIMIT:-480} # seconds for one test file, many times what it needs; sanitizers are slow
+TEST_LIMIT=${TEST_LIMIT:-900} # seconds for one test file, many times what it needs; sanitizers are slow
 [ -z "${TGTD_PRELOAD-}" ] || TEST_LIMIT=$((TEST_LIMIT * 3))
 # All that the test started is ended with it, or what holds its output would keep prove waiting; on a terminal Ctrl-C does so.
 foreground=()
