@@ -17,7 +17,7 @@ find "$BUILD" -type d -exec chmod a+rwx {} +
 # What cannot be written is not said on a stderr that a test compares. Tests that install take this build as it is.
 unset COVERAGE MAKEFLAGS MAKEOVERRIDES MFLAGS
 # shellcheck disable=SC2086 # a list
-TEST_LIMIT=${TEST_LIMIT:-360} GCOV_ERROR_FILE=/dev/null BUILD=$BUILD bash tests/run-tests.sh $SUITES | tee "$BUILD/tests.log"
+TEST_LIMIT=${TEST_LIMIT:-900} GCOV_ERROR_FILE=/dev/null BUILD=$BUILD bash tests/run-tests.sh $SUITES | tee "$BUILD/tests.log"
 tests=$?
 
 # With several threads gcovr 5.2 waits for ever after an error in one. It removes what --output names first, devices, too.
